@@ -1,0 +1,154 @@
+package flake
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Class is the kind of system a machine runs.
+type Class string
+
+// The classes that the evaluation core knows.
+const (
+	NixOS  Class = "nixos"
+	Darwin Class = "darwin"
+)
+
+// Inventory is what a flake says about its fleet without evaluating a single
+// machine: cheap to read, and enough to list and select.
+type Inventory struct {
+	Meta      Meta                 `json:"meta"`
+	Machines  map[string]Machine   `json:"machines"`
+	Instances map[string]*Instance `json:"instances"`
+	// Warnings are findings of the evaluation that do not stop it, such as a
+	// tag that no machine carries.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Meta names the fleet.
+type Meta struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Domain      string `json:"domain,omitempty"`
+}
+
+// Machine is one entry of inventory.machines, with the tags that the core adds
+// (all, nixos, darwin and those of inventory.tags).
+type Machine struct {
+	Name        string   `json:"name"`
+	Class       Class    `json:"class"`
+	Tags        []string `json:"tags"`
+	Description string   `json:"description,omitempty"`
+	Deploy      Deploy   `json:"deploy"`
+}
+
+// Deploy says where a machine is reached. TargetHost is ssh://[user@]host[:port],
+// [user@]host, "local" or root:PATH; a relative PATH is below the flake's folder.
+type Deploy struct {
+	TargetHost string   `json:"targetHost,omitempty"`
+	BuildHost  string   `json:"buildHost,omitempty"`
+	Addresses  []string `json:"addresses,omitempty"`
+}
+
+// Instance is one entry of inventory.instances with its roles resolved.
+type Instance struct {
+	Module ModuleRef        `json:"module"`
+	Roles  map[string]*Role `json:"roles"`
+}
+
+// ModuleRef names the service module of an instance; an empty Input means the
+// core's own services.
+type ModuleRef struct {
+	Name  string `json:"name"`
+	Input string `json:"input,omitempty"`
+}
+
+// Role holds the machines that have a role, by name or by tag, and the settings
+// each of them ends up with.
+type Role struct {
+	Machines map[string]*RoleMachine `json:"machines"`
+}
+
+// RoleMachine is one machine in one role.
+type RoleMachine struct {
+	// Via tells why the machine is in the role: "machine" or "tag:NAME".
+	Via []string `json:"via"`
+	// Settings are the merged settings; Origins tells for each leaf, named by
+	// its dotted path, which layer set it: instance, role, tag:NAME or machine.
+	Settings json.RawMessage   `json:"settings,omitempty"`
+	Origins  map[string]string `json:"origins,omitempty"`
+}
+
+// Details is what only the evaluation of the machine itself can tell.
+type Details struct {
+	Name       string                `json:"name"`
+	System     string                `json:"system"`
+	Generators map[string]*Generator `json:"generators"`
+	// SecretUploadDirectory is where the machine's age key lies on the machine,
+	// in a file named key.txt.
+	SecretUploadDirectory string `json:"secretUploadDirectory"`
+	// Toplevel is the system closure; nil unless asked for.
+	Toplevel *Derivation `json:"toplevel,omitempty"`
+}
+
+// Derivation is something that Nix can build.
+type Derivation struct {
+	DrvPath string `json:"drvPath"`
+	OutPath string `json:"outPath"`
+}
+
+// Generator is one entry of clan.core.vars.generators.
+type Generator struct {
+	Name           string             `json:"name"`
+	Share          bool               `json:"share"`
+	Dependencies   []string           `json:"dependencies"`
+	ValidationHash string             `json:"validationHash,omitempty"`
+	Prompts        map[string]*Prompt `json:"prompts"`
+	Files          map[string]*File   `json:"files"`
+	// Script runs on the administrator's platform.
+	Script *Derivation `json:"script"`
+}
+
+// Prompt is a question whose answer a generator reads from $prompts/NAME.
+type Prompt struct {
+	Name        string  `json:"name"`
+	Description string  `json:"description"`
+	Type        string  `json:"type"` // hidden, line, multiline, multiline-hidden
+	Persist     bool    `json:"persist"`
+	Display     Display `json:"display"`
+}
+
+// Display is how a prompt presents itself.
+type Display struct {
+	Group      string `json:"group,omitempty"`
+	Label      string `json:"label,omitempty"`
+	HelperText string `json:"helperText,omitempty"`
+	Required   bool   `json:"required"`
+}
+
+// File is one value that a generator makes.
+type File struct {
+	Name   string `json:"name"`
+	Secret bool   `json:"secret"`
+	Deploy bool   `json:"deploy"`
+	Owner  string `json:"owner"`
+	Group  string `json:"group"`
+	Mode   string `json:"mode"`
+	// NeededFor is partitioning, activation, users or services.
+	NeededFor    string   `json:"neededFor"`
+	RestartUnits []string `json:"restartUnits"`
+	// Path is where the value lies on the machine; empty for public values.
+	Path string `json:"path,omitempty"`
+}
+
+// MachineError is the evaluation error of one machine among several.
+type MachineError struct {
+	Machine string
+	Err     error
+}
+
+func (e *MachineError) Error() string {
+	return fmt.Sprintf("machine %s does not evaluate: %v", e.Machine, e.Err)
+}
+
+func (e *MachineError) Unwrap() error { return e.Err }
