@@ -1,0 +1,177 @@
+package term
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// ErrCancelled says that the person at the terminal pressed Ctrl-C.
+var ErrCancelled = errors.New("cancelled at the prompt")
+
+// Question is what Ask asks. Hidden answers are not echoed and are asked for
+// twice; Multiline answers end with Ctrl-D on an empty line.
+type Question struct {
+	Label     string
+	Help      string
+	Hidden    bool
+	Multiline bool
+}
+
+// attempts is how often a hidden answer may be mistyped.
+const attempts = 3
+
+// Ask asks on the terminal. The terminal is put in raw mode, because a line in
+// the normal mode is silently cut at 4095 bytes (1023 on macOS): too short for
+// a pasted key.
+func (s *Streams) Ask(ctx context.Context, q Question) (string, error) {
+	if s.Tty == nil {
+		return "", errors.New("there is no terminal to ask on")
+	}
+	if q.Help != "" {
+		fmt.Fprintln(s.Err, s.Paint(Faint, Clean(q.Help)))
+	}
+	for range attempts {
+		answer, err := s.readRaw(ctx, q.Label, q)
+		if err != nil || !q.Hidden {
+			return answer, err
+		}
+		again, err := s.readRaw(ctx, "once more", q)
+		if err != nil {
+			return "", err
+		}
+		if answer == again {
+			return answer, nil
+		}
+		s.Warn("the two answers differ")
+	}
+	return "", fmt.Errorf("%s: the two answers differed %d times", Clean(q.Label), attempts)
+}
+
+// Confirm asks a question to be answered with yes or no; anything but y or yes
+// is no.
+func (s *Streams) Confirm(ctx context.Context, question string) (bool, error) {
+	answer, err := s.Ask(ctx, Question{Label: question + " [y/N]"})
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes", err
+}
+
+func (s *Streams) readRaw(ctx context.Context, label string, q Question) (string, error) {
+	hint := ""
+	if q.Multiline {
+		hint = " (end with Ctrl-D)"
+	}
+	fmt.Fprintf(s.Err, "%s%s: ", Clean(label), hint)
+	if q.Multiline {
+		fmt.Fprint(s.Err, "\r\n")
+	}
+	old, err := term.MakeRaw(int(s.Tty.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("cannot read from the terminal: %w", err)
+	}
+	fmt.Fprint(s.Err, "\x1b[?2004h") // bracketed paste: a pasted line break does not end the answer
+	type result struct {
+		text string
+		err  error
+	}
+	got := make(chan result, 1)
+	go func() {
+		text, err := readAnswer(s.Tty, s.Err, q)
+		got <- result{text, err}
+	}()
+	defer func() {
+		fmt.Fprint(s.Err, "\x1b[?2004l\r\n")
+		term.Restore(int(s.Tty.Fd()), old)
+	}()
+	select {
+	case r := <-got:
+		return r.text, r.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+const (
+	ctrlC     = 0x03
+	ctrlD     = 0x04
+	ctrlU     = 0x15
+	escape    = 0x1b
+	backspace = 0x08
+	del       = 0x7f
+)
+
+// readAnswer reads one answer from a terminal in raw mode and echoes it unless
+// it is hidden.
+func readAnswer(in io.Reader, echo io.Writer, q Question) (string, error) {
+	r := bufio.NewReader(in)
+	var answer []byte
+	pasting := false
+	show := func(s string) {
+		if !q.Hidden {
+			io.WriteString(echo, s)
+		}
+	}
+	for {
+		c, err := r.ReadByte()
+		if err != nil {
+			return "", fmt.Errorf("the terminal went away: %w", err)
+		}
+		switch {
+		case c == ctrlC:
+			return "", ErrCancelled
+		case c == ctrlD:
+			if q.Multiline || len(answer) == 0 {
+				return string(answer), nil
+			}
+		case c == '\r' || c == '\n':
+			if !q.Multiline && !pasting {
+				return string(answer), nil
+			}
+			answer = append(answer, '\n')
+			show("\r\n")
+		case c == ctrlU:
+			for range utf8.RuneCount(answer) {
+				show("\b \b")
+			}
+			answer = answer[:0]
+		case c == backspace || c == del:
+			if len(answer) > 0 {
+				_, n := utf8.DecodeLastRune(answer)
+				answer = answer[:len(answer)-n]
+				show("\b \b")
+			}
+		case c == escape:
+			switch sequence(r) {
+			case "[200~":
+				pasting = true
+			case "[201~":
+				pasting = false
+			}
+		case c >= 0x20 || c == '\t':
+			answer = append(answer, c)
+			show(string([]byte{c}))
+		}
+	}
+}
+
+// sequence reads the rest of a terminal escape sequence.
+func sequence(r *bufio.Reader) string {
+	var b strings.Builder
+	for r.Buffered() > 0 && b.Len() < 16 {
+		c, err := r.ReadByte()
+		if err != nil {
+			break
+		}
+		b.WriteByte(c)
+		if b.Len() > 1 && (c == '~' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z') {
+			break
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,91 @@
+// Package term is how fleet speaks to people: tables, one live line per
+// machine, prompts, colour. Standard output carries data, standard error talk;
+// what a command prints is the same on a pipe as on a terminal but for colour
+// and movement.
+package term
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Streams are a command's ways in and out, with what is known about them.
+type Streams struct {
+	In  io.Reader
+	Out io.Writer // data
+	Err io.Writer // talk
+	// Tty is the terminal behind In and Err; nil where one of them is none.
+	// Only there are prompts asked and live lines drawn.
+	Tty *os.File
+	// Color is whether Err understands colour and the user did not say NO_COLOR.
+	Color bool
+	// OutTTY is whether Out is a terminal: a secret is not printed there unasked.
+	OutTTY bool
+	// Quiet drops the talk that is not a warning or an error.
+	Quiet bool
+}
+
+// System returns the streams of this process. getenv reads NO_COLOR, TERM and CI.
+func System(getenv func(string) string) *Streams {
+	s := &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, OutTTY: term.IsTerminal(int(os.Stdout.Fd()))}
+	errTTY := term.IsTerminal(int(os.Stderr.Fd())) && getenv("TERM") != "dumb"
+	s.Color = errTTY && getenv("NO_COLOR") == ""
+	if errTTY && term.IsTerminal(int(os.Stdin.Fd())) && getenv("CI") == "" {
+		s.Tty = os.Stdin
+	}
+	return s
+}
+
+// CanPrompt is whether somebody is there to answer.
+func (s *Streams) CanPrompt() bool { return s.Tty != nil }
+
+// size is the terminal's width and height in cells, 80×24 where it has none.
+func (s *Streams) size() (width, height int) {
+	if s.Tty != nil {
+		if w, h, err := term.GetSize(int(s.Tty.Fd())); err == nil && w > 0 && h > 0 {
+			return w, h
+		}
+	}
+	return 80, 24
+}
+
+// Say prints one line of talk.
+func (s *Streams) Say(format string, args ...any) {
+	if !s.Quiet {
+		fmt.Fprintf(s.Err, format+"\n", args...)
+	}
+}
+
+// Warn prints one line of talk that --quiet does not drop.
+func (s *Streams) Warn(format string, args ...any) {
+	fmt.Fprintf(s.Err, s.Paint(Yellow, "warning:")+" "+format+"\n", args...)
+}
+
+// Problem prints an error.
+func (s *Streams) Problem(err error) {
+	fmt.Fprintf(s.Err, "%s %v\n", s.Paint(Red, "error:"), err)
+}
+
+// Color is an ANSI colour.
+type Color string
+
+// The few colours that fleet uses.
+const (
+	Red    Color = "31"
+	Green  Color = "32"
+	Yellow Color = "33"
+	Blue   Color = "34"
+	Faint  Color = "2"
+	Bold   Color = "1"
+)
+
+// Paint returns text in a colour, where colour is wanted.
+func (s *Streams) Paint(c Color, text string) string {
+	if !s.Color || text == "" {
+		return text
+	}
+	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
+}
