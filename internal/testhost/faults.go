@@ -1,0 +1,72 @@
+package testhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// LinkDown pulls the network cable: packets are lost without a word.
+func (h *Host) LinkDown() error { return command("", "ip", "link", "set", h.link, "down") }
+
+// LinkUp puts the network cable back.
+func (h *Host) LinkUp() error { return command("", "ip", "link", "set", h.link, "up") }
+
+// Latency delays all that the host sends by d and loses the share loss (0 to 1)
+// of it; both 0 take the fault away. It fails on a kernel without netem.
+func (h *Host) Latency(d time.Duration, loss float64) error {
+	err := command("", "tc", "-n", h.netns, "qdisc", "replace", "dev", "eth0", "root", "netem",
+		"delay", fmt.Sprintf("%dus", d.Microseconds()), "loss", fmt.Sprintf("%.3f%%", loss*100))
+	if err != nil {
+		return fmt.Errorf("test host %s: this kernel may have no netem (CONFIG_NET_SCH_NETEM): %w", h.Name, err)
+	}
+	return nil
+}
+
+// KillSSHD kills sshd and its sessions, but nothing that was started by them;
+// sshd stays away until [Host.StartSSHD].
+func (h *Host) KillSSHD() error { return h.kind.killSSHD(h) }
+
+// StartSSHD starts sshd again after [Host.KillSSHD] and waits until it answers.
+func (h *Host) StartSSHD() error {
+	if err := h.kind.startSSHD(h); err != nil {
+		return err
+	}
+	return h.WaitBoot(context.Background(), 0)
+}
+
+const filler = "testhost-filler"
+
+// FillDisk leaves no byte free on the file system of the folder dir until
+// [Host.FreeDisk]. Only the small /nix of [Options] DiskMB can be filled.
+func (h *Host) FillDisk(dir string) error {
+	if h.diskMB == 0 || !strings.HasPrefix(path.Clean(dir)+"/", "/nix/") {
+		return fmt.Errorf("test host %s: only /nix of a host with Options.DiskMB is filled, not %s", h.Name, dir)
+	}
+	f, err := h.open(path.Join(dir, filler), unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for chunk := make([]byte, 1<<16); ; {
+		if _, err := f.Write(chunk); errors.Is(err, unix.ENOSPC) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// FreeDisk takes back what [Host.FillDisk] took.
+func (h *Host) FreeDisk(dir string) error {
+	f, err := h.open(path.Join(dir, filler), unix.O_WRONLY|unix.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,56 @@
+package testhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const commandTimeout = 20 * time.Second
+
+// tool finds a program of the machine; the sbin folders are searched too because
+// not every PATH has them.
+func tool(name string) (string, error) {
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin") {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("the test hosts need %s, run .ci/setup", name)
+}
+
+// command runs a program of the machine to its end; input goes to its stdin.
+func command(input, name string, args ...string) error {
+	path, err := tool(name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.TrimSpace(input+string(out)))
+	}
+	return nil
+}
+
+// repository is the root of the project, found upwards of the test's folder.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, ".ci", "setup")); err == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.New("the test hosts are used from tests inside the project only: found no .ci/setup upwards of here")
+}
