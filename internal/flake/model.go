@@ -94,7 +94,7 @@ type Details struct {
 // Derivation is something that Nix can build.
 type Derivation struct {
 	DrvPath string `json:"drvPath"`
-	OutPath string `json:"outPath"`
+	OutPath string `json:"out"`
 }
 
 // Generator is one entry of clan.core.vars.generators.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -66,7 +67,7 @@ func (s *Streams) Warn(format string, args ...any) {
 
 // Problem prints an error.
 func (s *Streams) Problem(err error) {
-	fmt.Fprintf(s.Err, "%s %v\n", s.Paint(Red, "error:"), err)
+	fmt.Fprintf(s.Err, "%s %s\n", s.Paint(Red, "error:"), strings.TrimSpace(err.Error()))
 }
 
 // Color is an ANSI colour.

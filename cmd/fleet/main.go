@@ -1,0 +1,61 @@
+// Command fleet runs a fleet of NixOS and nix-darwin machines from one flake.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/crs58/fleet/internal/cli"
+	"github.com/crs58/fleet/internal/term"
+)
+
+// version is set by the linker; a build without it tells the module's version.
+var version string
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		fmt.Fprintln(os.Stderr, "\nstopping; press Ctrl-C again to leave at once")
+		cancel()
+		<-signals
+		os.Exit(130)
+	}()
+
+	home, _ := os.UserHomeDir()
+	dir, err := os.Getwd()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error: the current folder is gone:", err)
+		return 1
+	}
+	return cli.Main(ctx, &cli.App{
+		Streams: term.System(os.Getenv),
+		Getenv:  os.Getenv,
+		Environ: os.Environ(),
+		Home:    home,
+		Dir:     dir,
+		Now:     time.Now,
+		Version: buildVersion(),
+		Root:    os.Geteuid() == 0,
+	}, os.Args[1:])
+}
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(unknown)"
+}

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/crs58/fleet/internal/term"
+	"github.com/spf13/cobra"
+)
+
+// The exit codes, the same for every command.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitSomeFailed  = 3
+	exitRolledBack  = 4
+	exitUnknown     = 5
+	exitInterrupted = 130
+)
+
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "done"},
+	{exitFailed, "failed, or there are findings"},
+	{exitUsage, "wrong usage"},
+	{exitSomeFailed, "some machines failed"},
+	{exitRolledBack, "rolled back"},
+	{exitUnknown, "the outcome is unknown"},
+	{exitInterrupted, "interrupted"},
+}
+
+func exitTable() string {
+	var b strings.Builder
+	for _, e := range exitCodes {
+		fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.meaning)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// exitCodesTopic is a help text that can be asked for like a command.
+func exitCodesTopic() *cobra.Command {
+	return &cobra.Command{
+		Use:     "exit-codes",
+		Short:   "What the exit codes mean",
+		Long:    "Exit codes, the same for every command:\n\n" + exitTable(),
+		Example: "  fleet machines update --all; echo $?",
+		GroupID: groupAround,
+		Args:    cobra.NoArgs,
+		Run:     func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), cmd.Long) },
+	}
+}
+
+// explainExit adds the exit codes to the help of every command below cmd.
+func explainExit(cmd *cobra.Command) {
+	if cmd.Name() != "exit-codes" {
+		cmd.Long = strings.TrimRight(cmd.Long, "\n") + "\n\nExit status:\n" + exitTable()
+	}
+	for _, sub := range cmd.Commands() {
+		explainExit(sub)
+	}
+}
+
+// codeError is an error that asks for an exit code of its own. A nil Err means
+// that everything there is to say was already said.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
+
+// exit ends a command with a code after it has said everything itself.
+func exit(code int) error {
+	if code == exitDone {
+		return nil
+	}
+	return &codeError{code: code}
+}
+
+func usageError(cmd *cobra.Command, err error) error {
+	return &codeError{exitUsage, fmt.Errorf("%w\nsee `%s --help`", err, cmd.CommandPath())}
+}
+
+func exitCode(ctx context.Context, err error) int {
+	var coded *codeError
+	switch {
+	case err == nil:
+		return exitDone
+	case ctx.Err() != nil || errors.Is(err, term.ErrCancelled):
+		return exitInterrupted
+	case errors.As(err, &coded):
+		return coded.code
+	case isCobraUsage(err):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// isCobraUsage recognises the errors that cobra makes of a command line; they
+// have no type.
+func isCobraUsage(err error) bool {
+	for _, start := range []string{"unknown command", "unknown flag", "accepts ", "requires ", "required flag", "if any flags in the group", "at least one of the flags"} {
+		if strings.HasPrefix(err.Error(), start) {
+			return true
+		}
+	}
+	return false
+}
+
+// report prints an error, on standard error, whatever happened to standard output.
+func report(app *App, cmd *cobra.Command, err error) {
+	var coded *codeError
+	if err == nil || errors.As(err, &coded) && coded.err == nil {
+		return
+	}
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
+	if isCobraUsage(err) && cmd != nil {
+		err = usageError(cmd, err)
+	}
+	app.Streams.Problem(err)
+}
+
+func encode(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

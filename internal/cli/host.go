@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/host"
+	"github.com/crs58/fleet/internal/term"
+	"github.com/crs58/fleet/internal/vars"
+	"github.com/spf13/cobra"
+)
+
+func (a *App) hostCmd() *cobra.Command {
+	cmd := parent("host", "Follow one machine from its first deploy on",
+		"Follow one machine from its first deploy on.",
+		"  fleet host bootstrap argentum\n  fleet host status argentum")
+	cmd.AddCommand(a.hostBootstrapCmd(), a.hostStatusCmd())
+	return cmd
+}
+
+func (a *App) hostBootstrapCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "bootstrap MACHINE",
+		Short: "Bring a new machine to its first system",
+		Long: `Bring a new machine to its first system, in steps: preflight, vars (missing
+values are made), gate (every secret exists, opens, and is for this machine),
+build, copy, secrets (the machine's age key), activate, health. It can be stopped
+anywhere and repeated; what is done is not done again.`,
+		Example:           "  fleet host bootstrap argentum",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onHost(cmd.Context(), args[0], (*session).bootstrap)
+		},
+	}
+}
+
+func (a *App) hostStatusCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:               "status MACHINE",
+		Short:             "Show how far a machine has come",
+		Long:              "Show how far a machine has come, as a checklist: it evaluates, has its values, is reachable, has its age key, runs what the flake declares. Nothing is changed.",
+		Example:           "  fleet host status argentum",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onHost(cmd.Context(), args[0], (*session).hostStatus)
+		},
+	}
+}
+
+func (a *App) onHost(ctx context.Context, name string, do func(*session, context.Context, host.Machine) error) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.selection([]string{name}, false)
+	if err != nil {
+		return err
+	}
+	if len(names) > 1 {
+		return &codeError{exitUsage, fmt.Errorf("%q selects %d machines; name one", name, len(names))}
+	}
+	m := s.fleet.Machines[names[0]]
+	return do(s, ctx, host.Machine{Name: m.Name, Class: m.Class, Address: m.Deploy.TargetHost})
+}
+
+func (s *session) hostOptions() host.Options {
+	return host.Options{
+		Deploy: s.deployOptions(),
+		Evaluate: func(ctx context.Context, machine string, toplevel bool) (*flake.Details, error) {
+			return s.reevaluate(ctx, machine, toplevel)
+		},
+		Generate: func(ctx context.Context, machine string, details *flake.Details) (string, error) {
+			return s.generateMissing(ctx, machine, details)
+		},
+		Check: func(ctx context.Context, machine string, details *flake.Details) ([]vars.Finding, error) {
+			values, done, err := s.values(ctx, map[string]*flake.Details{machine: details})
+			if err != nil {
+				return nil, err
+			}
+			defer done()
+			return values.Check(ctx)
+		},
+	}
+}
+
+// reevaluate reads the flake anew: a bootstrap writes values that the
+// evaluation of the system sees. What did not change comes from the cache.
+func (s *session) reevaluate(ctx context.Context, machine string, toplevel bool) (*flake.Details, error) {
+	fleet, err := s.loader.Load(ctx, s.fleet.Ref, s.fleet.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s.fleet = fleet
+	evaluated, err := s.loader.Details(ctx, fleet, []string{machine}, toplevel)
+	if err != nil {
+		return nil, err
+	}
+	if failed := evaluated.Failed[machine]; failed != nil {
+		return nil, failed
+	}
+	return evaluated.Details[machine], nil
+}
+
+// generateMissing makes what a machine lacks and says what it made.
+func (s *session) generateMissing(ctx context.Context, machine string, details *flake.Details) (string, error) {
+	values, done, err := s.values(ctx, map[string]*flake.Details{machine: details})
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	if _, err := values.Recover(ctx, vars.Limits{}); err != nil {
+		return "", err
+	}
+	plan, err := values.Plan(ctx, vars.Request{})
+	if err != nil {
+		return "", err
+	}
+	if plan.Empty() {
+		return "every value is there", nil
+	}
+	report, err := s.runVars(ctx, values, plan, generateOptions{})
+	if err != nil {
+		return "", err
+	}
+	return "made " + plural(len(report.Generated), "generator") + ", wrote " + plural(len(report.Paths), "file"), nil
+}
+
+func (s *session) bootstrap(ctx context.Context, m host.Machine) error {
+	live := &lazyLive{streams: s.Streams, now: s.Now}
+	o := s.hostOptions()
+	o.OnEvent = func(e host.Event) {
+		switch e.State {
+		case deploy.Started, deploy.Running:
+			live.get().Set(string(e.Step), "running", e.Message)
+		default:
+			live.get().Finish(string(e.Step), string(e.State), e.Message, stateColor(e.State))
+		}
+	}
+	report := host.Bootstrap(ctx, o, m)
+	live.stop()
+	if s.config.JSON {
+		return errors.Join(s.writeJSON(report), exit(report.ExitCode()))
+	}
+	if report.Err != nil {
+		s.Streams.Problem(fmt.Errorf("%s: %w", m.Name, report.Err))
+		if report.Next != "" {
+			s.Streams.Say("  next: %s", report.Next)
+		}
+		return exit(report.ExitCode())
+	}
+	_, err := fmt.Fprintf(s.Streams.Out, "%s runs %s\n", m.Name, report.Out)
+	return err
+}
+
+func (s *session) hostStatus(ctx context.Context, m host.Machine) error {
+	items, err := host.Status(ctx, s.hostOptions(), m)
+	if err != nil {
+		return err
+	}
+	code := exitDone
+	if slices.ContainsFunc(items, func(i host.Item) bool { return i.State != host.OK }) {
+		code = exitFailed
+	}
+	if s.config.JSON {
+		return errors.Join(s.writeJSON(items), exit(code))
+	}
+	table := term.Table{Header: []string{"CHECK", "STATE", "MESSAGE", "NEXT"}}
+	for _, i := range items {
+		table.Add(i.Name, string(i.State), i.Message, i.Next)
+	}
+	return errors.Join(table.Write(s.Streams.Out), exit(code))
+}

@@ -1,0 +1,311 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/ssh"
+	"github.com/crs58/fleet/internal/term"
+	"github.com/spf13/cobra"
+)
+
+func (a *App) machinesCmd() *cobra.Command {
+	cmd := parent("machines", "List, build, update and look at machines",
+		"List, build, update and look at machines, many at once.",
+		"  fleet machines list\n  fleet machines update --all\n  fleet machines status tag:server")
+	cmd.AddCommand(a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesStatusCmd())
+	return cmd
+}
+
+func (a *App) machinesListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list [SELECTION...]",
+		Short: "List machines",
+		Long:  "List the selected machines, all if none is named, with class, target and tags. No machine is evaluated for it.",
+		Example: `  fleet machines list
+  fleet machines list 'tag:server & !cinnabar'
+  fleet machines list --json | jq -r '.[].name'`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			names, err := s.selection(args, len(args) == 0)
+			if err != nil {
+				return err
+			}
+			if !a.config.JSON {
+				return machineTable(&s.fleet.Inventory, names).Write(a.Streams.Out)
+			}
+			machines := make([]flake.Machine, len(names))
+			for i, name := range names {
+				machines[i] = s.fleet.Machines[name]
+			}
+			return a.writeJSON(machines)
+		},
+	}
+}
+
+func (a *App) machinesBuildCmd() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:               "build [SELECTION...]",
+		Short:             "Build the systems of machines",
+		Long:              "Build the systems of the selected machines, here, and print where they are. No machine is reached.",
+		Example:           "  fleet machines build cinnabar\n  fleet machines build --all",
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onMachines(cmd.Context(), args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+				live := &lazyLive{streams: a.Streams, now: a.Now}
+				summary := s.deployer(live).Build(ctx, machines)
+				live.stop()
+				if a.config.JSON {
+					return errors.Join(a.writeJSON(summary), exit(summary.ExitCode()))
+				}
+				table := term.Table{Header: []string{"MACHINE", "SYSTEM"}}
+				for _, r := range summary.Results {
+					if r.Err == nil {
+						table.Add(r.Machine, r.Out)
+					}
+				}
+				s.sayProblems(summary)
+				return errors.Join(table.Write(a.Streams.Out), exit(summary.ExitCode()))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all machines")
+	return cmd
+}
+
+func (a *App) machinesUpdateCmd() *cobra.Command {
+	var all, dryRun bool
+	cmd := &cobra.Command{
+		Use:   "update [SELECTION...]",
+		Short: "Bring machines to the system that the flake declares",
+		Long: `Bring the selected machines to the system that the flake declares: build it,
+copy it, put the machine's age key in place and activate. Machines go their ways
+side by side; one that fails leaves the others alone. A machine that is up to
+date is left as it is.`,
+		Example: `  fleet machines update cinnabar
+  fleet machines update --all --dry-run
+  fleet machines update 'tag:server & !cinnabar'`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onMachines(cmd.Context(), args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+				if dryRun {
+					return s.showPlan(ctx, machines)
+				}
+				return s.update(ctx, machines)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all machines")
+	cmd.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "print what would be done and do nothing")
+	return cmd
+}
+
+func (a *App) machinesStatusCmd() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:               "status [SELECTION...]",
+		Short:             "Show what machines run and what they should run",
+		Long:              "Show what the selected machines run (all, if none is named) beside what the flake declares: up to date, different, never deployed or unreachable.",
+		Example:           "  fleet machines status\n  fleet machines status tag:server --json",
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onMachines(cmd.Context(), args, all || len(args) == 0, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+				return s.showStatus(ctx, machines)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all machines")
+	return cmd
+}
+
+// onMachines evaluates the selected machines, systems included, and hands them
+// on: those that do not evaluate too, with their errors.
+func (a *App) onMachines(ctx context.Context, args []string, all bool, do func(context.Context, *session, []deploy.Machine) error) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.selection(args, all)
+	if err != nil {
+		return err
+	}
+	evaluated, err := s.details(ctx, names, true)
+	if err != nil {
+		return err
+	}
+	return do(ctx, s, s.machines(names, evaluated))
+}
+
+func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.Machine {
+	var machines []deploy.Machine
+	for _, name := range names {
+		m := s.fleet.Machines[name]
+		machine := deploy.Machine{Name: name, Class: m.Class, Address: m.Deploy.TargetHost, Details: evaluated.Details[name]}
+		if failed := evaluated.Failed[name]; failed != nil {
+			machine.Err = failed.Err
+		}
+		machines = append(machines, machine)
+	}
+	return machines
+}
+
+// deployer makes the deployer of this fleet; its events go to live.
+func (s *session) deployer(live *lazyLive) *deploy.Deployer {
+	o := s.deployOptions()
+	o.OnEvent = func(e deploy.Event) { showDeploy(live, e) }
+	return deploy.New(o)
+}
+
+func (s *session) deployOptions() deploy.Options {
+	return deploy.Options{
+		Nix:       s.nix,
+		Directory: s.fleet.Dir,
+		Dial: func(ctx context.Context, _ string, host ssh.Target) (*ssh.Conn, error) {
+			return ssh.Dial(ctx, ssh.Config{Target: host, Env: s.Environ})
+		},
+		MachineKey: s.machineKey,
+		Root:       s.Root,
+		Now:        s.Now,
+		Random:     rand.Reader,
+	}
+}
+
+func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error) {
+	dir, err := s.writable()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := secrets.OpenNative(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer layout.Close()
+	ids, err := s.identities(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return secrets.MachinePrivateKey(ctx, layout, machine, ids)
+}
+
+func (s *session) showPlan(ctx context.Context, machines []deploy.Machine) error {
+	live := &lazyLive{streams: s.Streams, now: s.Now}
+	d := s.deployer(live)
+	defer d.Close()
+	plan := d.Plan(ctx, machines)
+	live.stop()
+	code := exitDone
+	table := term.Table{Header: []string{"MACHINE", "TARGET", "WOULD"}}
+	for _, step := range plan.Steps {
+		table.Add(step.Machine, step.Target, step.Text())
+		if step.Err != nil {
+			code = exitSomeFailed
+		}
+	}
+	if !slices.ContainsFunc(plan.Steps, func(s deploy.Step) bool { return s.Err == nil }) {
+		code = exitFailed
+	}
+	if s.config.JSON {
+		return errors.Join(s.writeJSON(plan), exit(code))
+	}
+	return errors.Join(table.Write(s.Streams.Out), exit(code))
+}
+
+func (s *session) update(ctx context.Context, machines []deploy.Machine) error {
+	live := &lazyLive{streams: s.Streams, now: s.Now}
+	d := s.deployer(live)
+	defer d.Close()
+	summary := d.Update(ctx, machines)
+	live.stop()
+	if s.config.JSON {
+		return errors.Join(s.writeJSON(summary), exit(summary.ExitCode()))
+	}
+	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}}
+	for _, r := range summary.Results {
+		table.Add(r.Machine, r.Target, string(r.State), filepath.Base(cmp.Or(r.Out, "–")))
+	}
+	if err := table.Write(s.Streams.Out); err != nil {
+		return err
+	}
+	s.sayProblems(summary)
+	s.Streams.Say("%s", summary.Text())
+	return exit(summary.ExitCode())
+}
+
+// sayProblems prints the reason of each failure and the command to go on with.
+func (s *session) sayProblems(summary *deploy.Summary) {
+	for _, r := range summary.Results {
+		if r.Err == nil && r.State != deploy.NotStarted && r.State != deploy.Interrupted {
+			continue
+		}
+		s.Streams.Problem(fmt.Errorf("%s: %s", r.Machine, r.Message))
+		if r.Next != "" {
+			s.Streams.Say("  next: %s", r.Next)
+		}
+	}
+}
+
+func (s *session) showStatus(ctx context.Context, machines []deploy.Machine) error {
+	live := &lazyLive{streams: s.Streams, now: s.Now}
+	d := s.deployer(live)
+	defer d.Close()
+	statuses := d.Status(ctx, machines)
+	live.stop()
+	failed := 0
+	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATUS", "GENERATION", "KEY", "NOTES"}, Paint: s.paintVerdict}
+	for _, st := range statuses {
+		notes := st.Notes
+		if st.Err != nil {
+			failed++
+			notes = append(notes, st.Error)
+		}
+		generation := "–"
+		if st.Found.Generation > 0 {
+			generation = strconv.Itoa(st.Found.Generation)
+		}
+		table.Add(st.Machine, st.Target, string(st.Verdict), generation, string(st.Key), strings.Join(notes, "; "))
+	}
+	code := exitDone
+	switch {
+	case failed == len(statuses):
+		code = exitFailed
+	case failed > 0:
+		code = exitSomeFailed
+	}
+	if s.config.JSON {
+		return errors.Join(s.writeJSON(statuses), exit(code))
+	}
+	return errors.Join(table.Write(s.Streams.Out), exit(code))
+}
+
+// paintVerdict colours the status of a machine where standard output is a terminal.
+func (s *session) paintVerdict(column int, cell string) string {
+	if column != 2 || !s.Streams.OutTTY {
+		return cell
+	}
+	switch deploy.Verdict(cell) {
+	case deploy.UpToDate:
+		return s.Streams.Paint(term.Green, cell)
+	case deploy.Unreachable, deploy.Broken:
+		return s.Streams.Paint(term.Red, cell)
+	}
+	return s.Streams.Paint(term.Yellow, cell)
+}

@@ -1,0 +1,112 @@
+// Package cli is the command tree of fleet: it turns flags into the options of
+// one call into a room below, and what comes back into text, tables and JSON.
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/crs58/fleet/internal/config"
+	"github.com/crs58/fleet/internal/term"
+	"github.com/spf13/cobra"
+)
+
+// App is what the program knows of the world: everything that a test replaces.
+type App struct {
+	Streams *term.Streams
+	// Getenv and Environ are the environment, Home the user's home directory,
+	// Dir the current directory.
+	Getenv  func(string) string
+	Environ []string
+	Home    string
+	Dir     string
+	Now     func() time.Time
+	Version string
+	// Root says that the process may do everything.
+	Root bool
+
+	config *config.Config // set before a command runs
+}
+
+// The groups that commands are listed in.
+const (
+	groupFleet  = "fleet"
+	groupAround = "around"
+)
+
+// NewRoot returns the command tree.
+func NewRoot(app *App) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fleet",
+		Short: "Run a fleet of NixOS and nix-darwin machines from one flake",
+		Long: `fleet runs a fleet of NixOS and nix-darwin machines from one Nix flake:
+inventory, secrets, builds, deploys and verification.
+
+Machines are named the same way everywhere: by name or glob, tag:x,
+class:darwin, role:instance/role, joined with & | ! and parentheses.`,
+		Example: `  fleet init --template demo my-fleet
+  fleet vars generate cinnabar
+  fleet host bootstrap argentum
+  fleet machines update --all
+  fleet verify`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return app.configure(cmd)
+		},
+	}
+	root.SetIn(app.Streams.In)
+	root.SetOut(app.Streams.Out)
+	root.SetErr(app.Streams.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+	config.Flags(root.PersistentFlags())
+	root.AddGroup(&cobra.Group{ID: groupFleet, Title: "The fleet:"}, &cobra.Group{ID: groupAround, Title: "Around it:"})
+	root.SetHelpCommandGroupID(groupAround)
+	root.SetCompletionCommandGroupID(groupAround)
+	root.AddCommand(
+		app.hostCmd(), app.varsCmd(), app.machinesCmd(), app.inventoryCmd(), app.verifyCmd(),
+		app.initCmd(), app.versionCmd(), exitCodesTopic(),
+	)
+	for _, cmd := range root.Commands() {
+		explainExit(cmd)
+	}
+	return root
+}
+
+// configure reads the settings, from fleet.yaml beside the flake among others.
+func (a *App) configure(cmd *cobra.Command) error {
+	given, _ := cmd.Flags().GetString("flake")
+	dir := a.Dir
+	if _, folder, err := findFlake(a, given); err == nil && folder != "" {
+		dir = folder
+	}
+	c, err := config.Load(cmd.Flags(), dir, a.Getenv, a.Home)
+	if err != nil {
+		return usageError(cmd, err)
+	}
+	a.config = c
+	a.Streams.Quiet = c.Quiet
+	return nil
+}
+
+// Main runs fleet with args and returns its exit code.
+func Main(ctx context.Context, app *App, args []string) int {
+	root := NewRoot(app)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	code := exitCode(ctx, err)
+	report(app, cmd, err)
+	return code
+}
+
+// parent returns a command that only holds others.
+func parent(use, short, long, example string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example, GroupID: groupFleet,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// writeJSON prints v on standard output.
+func (a *App) writeJSON(v any) error { return encode(a.Streams.Out, v) }

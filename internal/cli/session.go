@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/inventory"
+	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/term"
+	"github.com/spf13/cobra"
+)
+
+// session is a loaded flake with what the rooms below need to work on it.
+type session struct {
+	*App
+	nix    *nix.CLI
+	loader *flake.Loader
+	fleet  *flake.Fleet
+}
+
+// cacheBytes bounds what evaluations leave on the disk.
+const cacheBytes = 64 << 20
+
+func findFlake(a *App, given string) (ref, dir string, err error) {
+	if given == "" {
+		given = a.Getenv("FLEET_FLAKE")
+	}
+	return flake.Find(a.Dir, given)
+}
+
+// open loads the flake that the settings name.
+func (a *App) open(ctx context.Context) (*session, error) {
+	ref, dir, err := findFlake(a, a.config.Flake)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{App: a}
+	s.nix = nix.New(nix.Options{
+		Env:               a.Environ,
+		LogDir:            filepath.Join(a.config.StateDir, "logs"),
+		AcceptFlakeConfig: a.config.AcceptFlakeConfig,
+	})
+	s.loader = &flake.Loader{
+		Nix:     s.nix,
+		EvalKey: s.nix.EvalKey,
+		System:  nix.System(),
+		Workers: a.config.Jobs,
+		OnEvent: a.nixEvent,
+	}
+	if s.loader.Workers <= 0 {
+		s.loader.Workers = runtime.NumCPU()
+	}
+	if !a.config.NoCache {
+		s.loader.Cache = &nix.Cache{Dir: filepath.Join(a.config.CacheDir, "eval"), MaxBytes: cacheBytes}
+	}
+	s.fleet, err = s.loader.Load(ctx, ref, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range s.fleet.Warnings {
+		a.Streams.Warn("%s", w)
+	}
+	return s, nil
+}
+
+// nixEvent shows Nix's warnings, and with --verbose all that it says.
+func (a *App) nixEvent(e nix.Event) {
+	switch {
+	case e.Kind == nix.Message && e.Level == nix.LevelWarn:
+		text := strings.TrimPrefix(e.Text, "warning: ")
+		if strings.HasPrefix(text, "creating lock file") || strings.HasPrefix(text, "updating lock file") {
+			a.Streams.Say("nix wrote flake.lock")
+			return
+		}
+		a.Streams.Warn("nix: %s", text)
+	case a.config.Verbose && e.Text != "":
+		a.Streams.Say("%s", a.Streams.Paint(term.Faint, "nix: "+term.Clean(e.Text)))
+	}
+}
+
+// selection resolves a command's machines: its arguments, or all with --all.
+func (s *session) selection(args []string, all bool) ([]string, error) {
+	if all {
+		if len(args) > 0 {
+			return nil, &codeError{exitUsage, errors.New("--all and a selection exclude each other")}
+		}
+		return inventory.All(&s.fleet.Inventory), nil
+	}
+	return inventory.Select(&s.fleet.Inventory, args...)
+}
+
+// details evaluates machines and tells on the way.
+func (s *session) details(ctx context.Context, names []string, toplevel bool) (*flake.Evaluated, error) {
+	if s.Streams.Tty == nil {
+		s.Streams.Say("evaluating %s", plural(len(names), "machine"))
+		return s.loader.Details(ctx, s.fleet, names, toplevel)
+	}
+	live := term.NewLive(s.Streams, s.Now)
+	defer live.Stop()
+	live.Set("evaluating", plural(len(names), "machine"), "")
+	evaluated, err := s.loader.Details(ctx, s.fleet, names, toplevel)
+	if err != nil {
+		live.Finish("evaluating", "failed", "", term.Red)
+		return nil, err
+	}
+	live.Finish("evaluated", plural(len(evaluated.Details), "machine"), "", term.Green)
+	return evaluated, nil
+}
+
+// writable is the folder of the fleet, for commands that write to it.
+func (s *session) writable() (string, error) {
+	if s.fleet.Dir == "" {
+		return "", errors.New("this flake is a remote reference: work on a checkout of it (--flake FOLDER)")
+	}
+	return s.fleet.Dir, nil
+}
+
+func (s *session) identities(ctx context.Context) (*secrets.Identities, error) {
+	return secrets.LoadIdentities(ctx, s.secretsEnv())
+}
+
+func (a *App) secretsEnv() secrets.Env {
+	return secrets.Env{Getenv: a.Getenv, Home: a.Home, Environ: a.Environ, Darwin: runtime.GOOS == "darwin"}
+}
+
+// quietly opens the flake for a completion; nil means that nothing is offered.
+func (a *App) quietly(cmd *cobra.Command) *session {
+	if err := a.configure(cmd); err != nil {
+		return nil
+	}
+	a.Streams.Err, a.Streams.Quiet = io.Discard, true
+	s, err := a.open(cmd.Context())
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// completeMachines offers the names and tags of machines.
+func (a *App) completeMachines(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var offers []string
+	if s := a.quietly(cmd); s != nil {
+		offers = inventory.All(&s.fleet.Inventory)
+		for _, tag := range inventory.Tags(&s.fleet.Inventory) {
+			offers = append(offers, "tag:"+tag)
+		}
+	}
+	return offers, cobra.ShellCompDirectiveNoFileComp
+}

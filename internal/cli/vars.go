@@ -1,0 +1,418 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/term"
+	"github.com/crs58/fleet/internal/vars"
+	"github.com/spf13/cobra"
+)
+
+func (a *App) varsCmd() *cobra.Command {
+	cmd := parent("vars", "Make, show and read the fleet's generated values",
+		"Make, show and read the values that generators make: secrets, which are encrypted to the machines and administrators that need them, and public values.",
+		"  fleet vars keys init\n  fleet vars generate --all\n  fleet vars list cinnabar")
+	cmd.AddCommand(a.varsGenerateCmd(), a.varsListCmd(), a.varsGetCmd(), a.varsKeysCmd())
+	return cmd
+}
+
+// values opens the values of the machines that evaluate.
+func (s *session) values(ctx context.Context, details map[string]*flake.Details) (*vars.Fleet, func(), error) {
+	dir, err := s.writable()
+	if err != nil {
+		return nil, nil, err
+	}
+	layout, err := secrets.OpenNative(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids, err := s.identities(ctx)
+	if err != nil {
+		layout.Close()
+		return nil, nil, err
+	}
+	for _, w := range ids.Warnings() {
+		s.Streams.Warn("%s", w)
+	}
+	return &vars.Fleet{
+		Root: dir, Layout: layout, Identities: ids, Inventory: &s.fleet.Inventory,
+		Machines: details, Env: s.Environ,
+	}, func() { layout.Close() }, nil
+}
+
+type generateOptions struct {
+	all, dryRun, commit bool
+	answers             string
+	vars.Request
+}
+
+func (a *App) varsGenerateCmd() *cobra.Command {
+	var o generateOptions
+	cmd := &cobra.Command{
+		Use:   "generate [SELECTION...]",
+		Short: "Make the values that are missing",
+		Long: `Make the values that the selected machines declare and that are missing.
+Nothing that exists is replaced unless its generator is named with --regenerate.
+Scripts run in a sandbox without network. A machine's age key is made when it
+needs one, and secrets are encrypted to the machine and all administrators.
+
+Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
+{prompt: value}}}), from FLEET_PROMPT_<MACHINE>_<GENERATOR>_<PROMPT>, or from you.`,
+		Example: `  fleet vars generate cinnabar
+  fleet vars generate --all --dry-run
+  fleet vars generate tag:workstation --answers answers.yaml
+  fleet vars generate cinnabar --regenerate wifi`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.varsGenerate(cmd.Context(), args, o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
+	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
+	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
+	cmd.Flags().StringVar(&o.answers, "answers", "", "file with the answers to prompts")
+	cmd.Flags().StringSliceVar(&o.Regenerate, "regenerate", nil, "generators whose values are made anew though they exist")
+	cmd.Flags().StringSliceVarP(&o.Generators, "generator", "g", nil, "only these generators, and what they need")
+	return cmd
+}
+
+func (a *App) varsGenerate(ctx context.Context, args []string, o generateOptions) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.selection(args, o.all)
+	if err != nil {
+		return err
+	}
+	evaluated, err := s.details(ctx, names, false)
+	if err != nil {
+		return err
+	}
+	s.sayFailed(evaluated)
+	if len(evaluated.Details) == 0 {
+		return exit(exitFailed)
+	}
+	values, done, err := s.values(ctx, evaluated.Details)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !o.dryRun {
+		recovered, err := values.Recover(ctx, vars.Limits{})
+		if err != nil {
+			return err
+		}
+		if recovered != "" {
+			a.Streams.Say("%s", recovered)
+		}
+	}
+	plan, err := values.Plan(ctx, o.Request)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.dryRun && a.config.JSON:
+		return a.writeJSON(plan)
+	case o.dryRun:
+		_, err := io.WriteString(a.Streams.Out, plan.String())
+		return err
+	case plan.Empty():
+		a.Streams.Say("Nothing to do: every value of %s is there.", plural(len(evaluated.Details), "machine"))
+		return s.exitFor(evaluated)
+	}
+	a.Streams.Say("%s", strings.TrimRight(plan.String(), "\n"))
+	report, err := s.runVars(ctx, values, plan, o)
+	if report != nil {
+		if a.config.JSON {
+			err = errors.Join(err, a.writeJSON(report))
+		}
+		a.Streams.Say("Made the values of %s, wrote %s.", plural(len(report.Generated), "generator"), plural(len(report.Paths), "file"))
+	}
+	if err != nil {
+		return err
+	}
+	return s.exitFor(evaluated)
+}
+
+// runVars runs a plan with a live line per generator.
+func (s *session) runVars(ctx context.Context, values *vars.Fleet, plan *vars.Plan, o generateOptions) (*vars.Report, error) {
+	sources := vars.Sources{LookupEnv: func(name string) (string, bool) {
+		for _, entry := range s.Environ {
+			if value, ok := strings.CutPrefix(entry, name+"="); ok {
+				return value, true
+			}
+		}
+		return "", false
+	}}
+	if o.answers != "" {
+		text, err := os.ReadFile(filepath.Join(s.Dir, o.answers))
+		if filepath.IsAbs(o.answers) {
+			text, err = os.ReadFile(o.answers)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the answers: %w", err)
+		}
+		if sources.Answers, err = vars.ParseAnswers(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.answers, err)
+		}
+	}
+	if s.Streams.CanPrompt() {
+		sources.Prompter = prompter{s.Streams}
+	}
+	live := &lazyLive{streams: s.Streams, now: s.Now}
+	defer live.stop()
+	return values.Run(ctx, plan, vars.RunOptions{
+		Builder: s.nix,
+		Sources: sources,
+		Commit:  o.commit,
+		Now:     s.Now,
+		OnEvent: func(e vars.Event) { showVars(live, s.Streams, e) },
+		OnBuild: s.nixEvent,
+	})
+}
+
+// showVars turns an event into a change of the display.
+func showVars(live *lazyLive, out *term.Streams, e vars.Event) {
+	name := e.ID.String()
+	switch e.Kind {
+	case vars.Building:
+		out.Say("building the scripts")
+	case vars.Started:
+		if out.Tty != nil { // elsewhere the end of each is enough to read
+			live.get().Set(name, "running", "")
+		}
+	case vars.Finished:
+		live.get().Finish(name, "made", fmt.Sprintf("%.1fs", e.Duration.Seconds()), term.Green)
+	case vars.Failed:
+		live.get().Finish(name, "failed", "", term.Red)
+	case vars.Skipped:
+		live.get().Finish(name, "skipped", e.Text, term.Yellow)
+	case vars.KeyMade:
+		live.log("made the age key of %s", e.Machine)
+	case vars.Rewrapped:
+		live.log("%s: encrypted for more readers", strings.TrimSuffix(name+"/"+e.File, "/"))
+	case vars.Recovered, vars.Noted:
+		live.log("%s", term.Clean(strings.TrimPrefix(name+": "+e.Text, ": ")))
+	}
+}
+
+// prompter asks the questions of generators on the terminal.
+type prompter struct{ streams *term.Streams }
+
+func (p prompter) Ask(ctx context.Context, q vars.Question) (string, error) {
+	label := cmp.Or(q.Prompt.Display.Label, q.Prompt.Description, q.Prompt.Name)
+	return p.streams.Ask(ctx, term.Question{
+		Label:     fmt.Sprintf("%s — %s", q.ID, label),
+		Help:      q.Prompt.Display.HelperText,
+		Hidden:    strings.HasSuffix(q.Prompt.Type, "hidden"),
+		Multiline: strings.HasPrefix(q.Prompt.Type, "multiline"),
+	})
+}
+
+func (a *App) varsListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list [SELECTION...]",
+		Short: "Show which values exist and who can read them",
+		Long:  "Show every value that the selected machines declare (all machines, if none is named): secret or public, shared, present, readable by the right people, and where it lies on the machine. No key is needed for it.",
+		Example: `  fleet vars list
+  fleet vars list cinnabar
+  fleet vars list tag:workstation --json`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			names, err := s.selection(args, len(args) == 0)
+			if err != nil {
+				return err
+			}
+			return s.listVars(cmd.Context(), names)
+		},
+	}
+}
+
+func (s *session) listVars(ctx context.Context, names []string) error {
+	evaluated, err := s.details(ctx, names, false)
+	if err != nil {
+		return err
+	}
+	s.sayFailed(evaluated)
+	values, done, err := s.values(ctx, evaluated.Details)
+	if err != nil {
+		return err
+	}
+	defer done()
+	rows, err := values.List(ctx)
+	if err != nil {
+		return err
+	}
+	if s.config.JSON {
+		return errors.Join(s.writeJSON(rows), s.exitFor(evaluated))
+	}
+	table := term.Table{Header: []string{"MACHINE", "VALUE", "KIND", "PRESENT", "READERS", "PATH"}}
+	for _, r := range rows {
+		kind := "public"
+		if r.Secret {
+			kind = "secret"
+		}
+		if r.Shared {
+			kind += ", shared"
+		}
+		present := "no"
+		switch {
+		case r.Outdated:
+			present = "outdated"
+		case r.Present:
+			present = "yes"
+		}
+		table.Add(r.Machine, r.Generator+"/"+r.File, kind, present, cmp.Or(r.Readers(), "–"), cmp.Or(r.Path, "–"))
+	}
+	if err := table.Write(s.Streams.Out); err != nil {
+		return err
+	}
+	return s.exitFor(evaluated)
+}
+
+func (a *App) varsGetCmd() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "get MACHINE GENERATOR/FILE",
+		Short: "Print one value, exactly its bytes",
+		Long:  "Print one value of a machine, exactly its bytes. A secret is decrypted with your key; it is printed on a terminal only after you said so.",
+		Example: `  fleet vars get cinnabar ssh-host-key/id_ed25519.pub
+  fleet vars get cinnabar wifi/password > /dev/shm/password`,
+		Args: cobra.ExactArgs(2),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return a.completeMachines(cmd, args, prefix)
+			}
+			return a.completeValues(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			s, err := a.open(ctx)
+			if err != nil {
+				return err
+			}
+			value, err := s.getVar(ctx, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if value.Secret && a.Streams.OutTTY && !yes {
+				if ok, err := a.Streams.Confirm(ctx, args[1]+" is a secret. Print it on this terminal?"); err != nil || !ok {
+					return cmp.Or(err, exit(exitFailed))
+				}
+			}
+			_, err = a.Streams.Out.Write(value.Data)
+			return err
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "print a secret on a terminal without asking")
+	return cmd
+}
+
+func (s *session) getVar(ctx context.Context, machine, name string) (*vars.Value, error) {
+	evaluated, err := s.loader.Details(ctx, s.fleet, []string{machine}, false)
+	if err != nil {
+		return nil, err
+	}
+	if failed := evaluated.Failed[machine]; failed != nil {
+		return nil, failed
+	}
+	values, done, err := s.values(ctx, evaluated.Details)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return values.Get(ctx, machine, name)
+}
+
+// completeValues offers GENERATOR/FILE of the machine that is already typed.
+func (a *App) completeValues(cmd *cobra.Command, args []string) ([]string, cobra.ShellCompDirective) {
+	var offers []string
+	if s := a.quietly(cmd); s != nil && len(args) == 1 {
+		evaluated, err := s.loader.Details(cmd.Context(), s.fleet, args, false)
+		if err == nil && evaluated.Details[args[0]] != nil {
+			for name, g := range evaluated.Details[args[0]].Generators {
+				for file := range g.Files {
+					offers = append(offers, name+"/"+file)
+				}
+			}
+		}
+	}
+	return offers, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *App) varsKeysCmd() *cobra.Command {
+	cmd := parent("keys", "Manage who can read the secrets",
+		"Manage who can read the secrets.", "  fleet vars keys init")
+	cmd.GroupID = ""
+	cmd.AddCommand(a.varsKeysInitCmd())
+	return cmd
+}
+
+func (a *App) varsKeysInitCmd() *cobra.Command {
+	var user string
+	var commit bool
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make yourself an administrator of the fleet",
+		Long: `Make yourself an administrator of the fleet: with the age key that sops would
+use, or with a new one in the file that sops reads. Your public key is written to
+sops/users/NAME/key.json. It can be repeated; nothing is ever replaced.`,
+		Example: "  fleet vars keys init\n  fleet vars keys init --user alice",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.keysInit(cmd.Context(), user, commit)
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "your name in the fleet (default: $USER)")
+	cmd.Flags().BoolVar(&commit, "commit", false, "make one git commit of what was written")
+	return cmd
+}
+
+// keysInit needs the flake's folder only: it works before anything evaluates.
+func (a *App) keysInit(ctx context.Context, user string, commit bool) error {
+	_, dir, err := findFlake(a, a.config.Flake)
+	if err != nil {
+		return err
+	}
+	s := &session{App: a, fleet: &flake.Fleet{Dir: dir}}
+	values, done, err := s.values(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer done()
+	report, err := values.KeysInit(ctx, vars.KeysInitOptions{
+		IdentityFile: a.secretsEnv().DefaultIdentityFile(),
+		User:         cmp.Or(user, a.Getenv("USER")),
+		Commit:       commit,
+	})
+	if err != nil {
+		return err
+	}
+	if a.config.JSON {
+		return a.writeJSON(report)
+	}
+	if report.IdentityFile != "" {
+		a.Streams.Say("Made your age key in %s; keep a copy of that file somewhere safe.", report.IdentityFile)
+	}
+	if report.Path != "" {
+		a.Streams.Say("Wrote %s.", report.Path)
+	}
+	a.Streams.Say("You are administrator %s with %s.", report.User, report.PublicKey)
+	return nil
+}

@@ -1,0 +1,94 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/crs58/fleet/internal/ssh"
+)
+
+// Kind tells the three ways to reach a machine apart.
+type Kind string
+
+// The kinds of address.
+const (
+	Root  Kind = "root"
+	Local Kind = "local"
+	SSH   Kind = "ssh"
+)
+
+// Address is where a machine is reached: deploy.targetHost, understood.
+type Address struct {
+	Kind Kind
+	Path string     // the absolute folder of a Root address
+	SSH  ssh.Target // the host of an SSH address
+}
+
+// ParseAddress reads ssh://[user@]host[:port], [user@]host, local or root:PATH.
+// A relative PATH is below directory, the flake's folder.
+func ParseAddress(text, directory string) (Address, error) {
+	path, isRoot := strings.CutPrefix(text, "root:")
+	switch {
+	case text == "":
+		return Address{}, errors.New("it has no address; set deploy.targetHost to ssh://HOST, local or root:PATH")
+	case text == "local":
+		return Address{Kind: Local}, nil
+	case isRoot:
+		return parseRoot(path, directory)
+	}
+	target, err := ssh.ParseTarget(text)
+	return Address{Kind: SSH, SSH: target}, err
+}
+
+func parseRoot(path, directory string) (Address, error) {
+	if path == "" {
+		return Address{}, errors.New("the address root: names no folder; write root:PATH")
+	}
+	if !filepath.IsAbs(path) {
+		if directory == "" {
+			return Address{}, fmt.Errorf("the address root:%s is relative, but the flake is not a folder on this computer; write an absolute path", path)
+		}
+		path = filepath.Join(directory, path)
+	}
+	if path = filepath.Clean(path); path == "/" {
+		return Address{}, errors.New("the address root:/ is this computer itself; write local for that")
+	}
+	return Address{Kind: Root, Path: path}, nil
+}
+
+// String is the address as it would be written in a flake.
+func (a Address) String() string {
+	switch a.Kind {
+	case Root:
+		return "root:" + a.Path
+	case SSH:
+		return a.SSH.String()
+	}
+	return string(a.Kind)
+}
+
+// onTarget is a command as a person here would run it on the machine.
+func (a Address) onTarget(command string) string {
+	if a.Kind != SSH {
+		return command
+	}
+	words := []string{"ssh"}
+	if a.SSH.Port != 0 {
+		words = append(words, "-p", fmt.Sprint(a.SSH.Port))
+	}
+	host := a.SSH.Host
+	if a.SSH.User != "" {
+		host = a.SSH.User + "@" + host
+	}
+	return strings.Join(append(words, host, command), " ")
+}
+
+// makeRoom is the command that frees space in the machine's store.
+func (a Address) makeRoom() string {
+	if a.Kind == Root {
+		return "nix store gc --store 'local?root=" + a.Path + "'"
+	}
+	return a.onTarget("nix-collect-garbage --delete-older-than 14d")
+}

@@ -1,0 +1,192 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/ssh"
+)
+
+// Machine is one machine to deploy: what the flake says of it.
+type Machine struct {
+	Name  string
+	Class flake.Class
+	// Address is deploy.targetHost as written.
+	Address string
+	// Details are what the machine's evaluation told, with the toplevel; Err is
+	// why it told nothing, and fails this machine alone.
+	Details *flake.Details
+	Err     error
+}
+
+// Options is what a [Deployer] works with. Only Nix is needed by all.
+type Options struct {
+	Nix nix.Executor
+	// Directory is the flake's folder, which relative root: paths are below.
+	Directory string
+	// Dial reaches the host of an SSH address, which is that of a machine.
+	Dial func(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error)
+	// MachineKey gives a machine's private age key, as
+	// secrets.MachinePrivateKey does and with its errors.
+	MachineKey func(ctx context.Context, machine string) ([]byte, error)
+	// Root says that this process is root, which a local target needs no sudo for.
+	Root bool
+	// OnEvent is told what happens; never two calls at once.
+	OnEvent func(Event)
+	Now     func() time.Time
+	// Random makes the names of activations.
+	Random   io.Reader
+	Limits   Limits
+	Timeouts Timeouts
+}
+
+// Limits says for how many machines at once a phase runs; zero is the default.
+type Limits struct{ Reach, Build, Copy, Activate int }
+
+// Timeouts bounds the waits; zero is the default.
+type Timeouts struct {
+	// Reach bounds connecting to a machine and looking at it.
+	Reach time.Duration
+	// Activate bounds the wait for an activation; one that takes longer goes on
+	// and its outcome is unknown.
+	Activate time.Duration
+	// Reconnect bounds the attempts to find a machine again that was lost
+	// during its activation.
+	Reconnect time.Duration
+}
+
+// The defaults of limits and timeouts.
+const (
+	defaultReach    = 32
+	defaultBuild    = 4
+	defaultCopy     = 8
+	defaultActivate = 16
+
+	defaultReachTimeout     = 15 * time.Second
+	defaultActivateTimeout  = 30 * time.Minute
+	defaultReconnectTimeout = time.Minute
+)
+
+// Deployer deploys the machines of one fleet. It keeps their connections
+// between a plan and its run; Close ends them.
+type Deployer struct {
+	o      Options
+	limits map[Phase]chan struct{}
+
+	mu      sync.Mutex // guards targets
+	targets map[string]Target
+
+	eventMu sync.Mutex // orders events
+}
+
+// New makes a deployer.
+func New(o Options) *Deployer {
+	if o.OnEvent == nil {
+		o.OnEvent = func(Event) {}
+	}
+	setDefault(&o.Timeouts.Reach, defaultReachTimeout)
+	setDefault(&o.Timeouts.Activate, defaultActivateTimeout)
+	setDefault(&o.Timeouts.Reconnect, defaultReconnectTimeout)
+	setDefault(&o.Limits.Reach, defaultReach)
+	setDefault(&o.Limits.Build, defaultBuild)
+	setDefault(&o.Limits.Copy, defaultCopy)
+	setDefault(&o.Limits.Activate, defaultActivate)
+	return &Deployer{
+		o: o,
+		limits: map[Phase]chan struct{}{
+			Reach:    make(chan struct{}, o.Limits.Reach),
+			Build:    make(chan struct{}, o.Limits.Build),
+			Copy:     make(chan struct{}, o.Limits.Copy),
+			Activate: make(chan struct{}, o.Limits.Activate),
+		},
+		targets: map[string]Target{},
+	}
+}
+
+func setDefault[T comparable](value *T, fallback T) {
+	var zero T
+	if *value == zero {
+		*value = fallback
+	}
+}
+
+// Close ends the connections.
+func (d *Deployer) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var first error
+	for name, t := range d.targets {
+		if err := t.Close(); err != nil && first == nil {
+			first = fmt.Errorf("close the connection to %s: %w", name, err)
+		}
+		delete(d.targets, name)
+	}
+	return first
+}
+
+// target gives the target of a machine, the same one every time.
+func (d *Deployer) target(machine string, class flake.Class, address string) (Target, error) {
+	a, err := ParseAddress(address, d.o.Directory)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t, ok := d.targets[machine]; ok {
+		return t, nil
+	}
+	var t Target
+	switch a.Kind {
+	case Root:
+		t = newRootTarget(a.Path)
+	case Local:
+		t = newLocalTarget(class, d.o.Root)
+	case SSH:
+		if d.o.Dial == nil {
+			return nil, fmt.Errorf("reach %s: this command does not use SSH", a)
+		}
+		t = newSSHTarget(a.String(), func(ctx context.Context) (*ssh.Conn, error) { return d.o.Dial(ctx, machine, a.SSH) }, d.o.Timeouts)
+	}
+	d.targets[machine] = t
+	return t, nil
+}
+
+// each runs do for every element at once and waits for all.
+func each[T any](list []T, do func(i int, item T)) {
+	var wg sync.WaitGroup
+	for i, item := range list {
+		wg.Go(func() { do(i, item) })
+	}
+	wg.Wait()
+}
+
+// during runs do while holding a place in a phase that has a limit.
+func (d *Deployer) during(ctx context.Context, phase Phase, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if limit, ok := d.limits[phase]; ok {
+		select {
+		case limit <- struct{}{}:
+			defer func() { <-limit }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err := do()
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
+}
+
+func (d *Deployer) emit(machine string, phase Phase, state State, message string) {
+	d.eventMu.Lock()
+	defer d.eventMu.Unlock()
+	d.o.OnEvent(Event{Machine: machine, Phase: phase, State: state, Message: message, Time: d.o.Now()})
+}

@@ -1,0 +1,74 @@
+package deploy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/crs58/fleet/internal/nix"
+)
+
+// DiskFullError says that a machine has no room for its system.
+type DiskFullError struct {
+	Target string // address of the machine
+	Disk   Disk   // the file system that holds its store
+	Free   string // the command that makes room
+	Err    error
+}
+
+func (e *DiskFullError) Error() string {
+	return fmt.Sprintf("the file system of /nix/store on %s is full (%s); make room with `%s` and run the update again",
+		e.Target, e.Disk, e.Free)
+}
+
+// Unwrap gives what Nix said.
+func (e *DiskFullError) Unwrap() error { return e.Err }
+
+// ForeignSystemError says that a system is for a platform that cannot be built
+// for here.
+type ForeignSystemError struct {
+	System string
+	Err    error
+}
+
+func (e *ForeignSystemError) Error() string {
+	return fmt.Sprintf("it cannot be built here (%s): run this on such a machine, or give Nix a remote builder for it: %v", e.System, e.Err)
+}
+
+// Unwrap gives what Nix said.
+func (e *ForeignSystemError) Unwrap() error { return e.Err }
+
+// fixableError knows the command that mends it.
+type fixableError struct {
+	err  error
+	next string
+}
+
+func (e *fixableError) Error() string { return e.err.Error() }
+func (e *fixableError) Unwrap() error { return e.err }
+
+// buildError says what is to be said about a build that failed, beside what Nix
+// says itself.
+func buildError(out string, err error) error {
+	if errors.Is(err, nix.ErrDiskFull) {
+		return &fixableError{
+			err:  fmt.Errorf("the disk of this computer is full, make room with `nix-collect-garbage`: build %s: %w", out, err),
+			next: "nix-collect-garbage",
+		}
+	}
+	if m := foreignSystem.FindStringSubmatch(err.Error()); m != nil {
+		return &ForeignSystemError{System: m[1], Err: err}
+	}
+	return fmt.Errorf("build %s: %w", out, err)
+}
+
+// foreignSystem is how Nix refuses to build for a platform.
+var foreignSystem = regexp.MustCompile(`an? '([^']+)'(?: with features \{[^}]*\})? is required to build`)
+
+// isDiskFull knows a full disk from Nix here, and from the words of a Nix daemon
+// that could not even start.
+func isDiskFull(err error) bool {
+	return errors.Is(err, nix.ErrDiskFull) ||
+		err != nil && (strings.Contains(err.Error(), "disk is full") || strings.Contains(err.Error(), "No space left on device"))
+}

@@ -1,0 +1,55 @@
+package deploy
+
+import (
+	"bytes"
+	"strings"
+)
+
+// lineSplitter is a writer that calls line for each whole line.
+type lineSplitter struct {
+	line func(string)
+	rest []byte
+}
+
+func (s *lineSplitter) Write(p []byte) (int, error) {
+	s.rest = append(s.rest, p...)
+	for {
+		head, tail, found := bytes.Cut(s.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		s.line(strings.TrimRight(string(head), "\r"))
+		s.rest = tail
+	}
+}
+
+// flush hands on a last line that has no end.
+func (s *lineSplitter) flush() {
+	if len(s.rest) > 0 {
+		s.line(string(s.rest))
+		s.rest = nil
+	}
+}
+
+// tail keeps the last lines of a log, for the message of a failure.
+type tail struct{ lines []string }
+
+const tailLength = 10
+
+func (t *tail) add(line string) {
+	if strings.TrimSpace(line) == "" {
+		return
+	}
+	t.lines = append(t.lines, line)
+	if len(t.lines) > tailLength {
+		t.lines = t.lines[1:]
+	}
+}
+
+// last is the newest line; empty if there was none.
+func (t *tail) last() string {
+	if len(t.lines) == 0 {
+		return ""
+	}
+	return t.lines[len(t.lines)-1]
+}

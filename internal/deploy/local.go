@@ -1,0 +1,118 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+)
+
+// localTarget is this computer. What needs root goes through sudo, which asks
+// at the terminal, once, before the first such thing.
+type localTarget struct {
+	scripted
+	class    flake.Class
+	root     bool // this process is root
+	elevated bool
+}
+
+func newLocalTarget(class flake.Class, root bool) *localTarget {
+	t := &localTarget{class: class, root: root}
+	t.scripted = scripted{shell: t, name: "local"}
+	return t
+}
+
+// Connect asks for nothing: this computer is always there.
+func (t *localTarget) Connect(context.Context) error { return nil }
+
+// Inspect looks at this computer without sudo, and refuses one that is not of
+// the machine's class: activating there would break it.
+func (t *localTarget) Inspect(ctx context.Context, keyFile string) (Facts, error) {
+	out, err := t.execute(ctx, []string{"/bin/sh", "-c", prelude + inspectScript, "fleet", keyFile}, nil)
+	if err != nil {
+		return Facts{}, fmt.Errorf("look at this computer: %w", err)
+	}
+	facts, err := parseFacts(out)
+	if err != nil {
+		return Facts{}, fmt.Errorf("look at this computer: %w", err)
+	}
+	if err := checkLocal(t.class, facts); err != nil {
+		return Facts{}, err
+	}
+	return facts, nil
+}
+
+// checkLocal refuses a computer that the machine cannot be.
+func checkLocal(class flake.Class, facts Facts) error {
+	switch darwin := facts.os == "Darwin"; {
+	case class == flake.Darwin && !darwin:
+		return errors.New("its address is local, but this computer is not a Mac; run this on the machine itself or give it an ssh:// address")
+	case class != flake.Darwin && !facts.nixos:
+		return errors.New("its address is local, but this computer does not run NixOS (it has no /etc/NIXOS); run this on the machine itself or give it an ssh:// address")
+	}
+	return nil
+}
+
+// run implements shell.
+func (t *localTarget) run(ctx context.Context, script string, stdin []byte, args ...string) (string, error) {
+	command := append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...)
+	if !t.root {
+		if err := t.elevate(ctx); err != nil {
+			return "", err
+		}
+		command = append([]string{"sudo", "-n", "-H", "--"}, command...)
+	}
+	return t.execute(ctx, command, stdin)
+}
+
+// elevate lets sudo ask for a password while it still has the terminal.
+func (t *localTarget) elevate(ctx context.Context) error {
+	if t.elevated {
+		return nil
+	}
+	if out, err := exec.CommandContext(ctx, "sudo", "-v").CombinedOutput(); err != nil {
+		return fmt.Errorf("become root on this computer with sudo: %w: %s", err, firstLine(string(out)))
+	}
+	t.elevated = true
+	return nil
+}
+
+// execute runs a command in a process group of its own, which a Ctrl-C at the
+// terminal does not reach.
+func (t *localTarget) execute(ctx context.Context, command []string, stdin []byte) (string, error) {
+	var out, said bytes.Buffer
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		return "", &scriptError{code: exit.ExitCode(), said: firstLine(said.String())}
+	}
+	return out.String(), err
+}
+
+// Store is the default store: what is built here is there already.
+func (t *localTarget) Store(context.Context) (string, error) { return "", nil }
+
+// StoreErr has nothing to add: Nix reaches the store itself.
+func (t *localTarget) StoreErr() error { return nil }
+
+// Activate starts the activation and follows it.
+func (t *localTarget) Activate(ctx context.Context, a Activation) (int, error) {
+	if err := t.start(ctx, a); err != nil {
+		return 0, err
+	}
+	return t.follow(ctx, a, func(err error) error {
+		return fmt.Errorf("%w: the activation on this computer cannot be watched: %w", ErrUnknown, err)
+	})
+}
+
+// Close has nothing to give back.
+func (t *localTarget) Close() error { return nil }

@@ -1,0 +1,141 @@
+package deploy
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+)
+
+func TestCheckLocal(t *testing.T) {
+	for _, test := range []struct {
+		class flake.Class
+		facts Facts
+		want  string
+	}{
+		{flake.NixOS, Facts{os: "Linux", nixos: true}, ""},
+		{flake.NixOS, Facts{os: "Linux"}, "does not run NixOS"},
+		{flake.NixOS, Facts{os: "Darwin"}, "does not run NixOS"},
+		{flake.Darwin, Facts{os: "Darwin"}, ""},
+		{flake.Darwin, Facts{os: "Linux", nixos: true}, "not a Mac"},
+	} {
+		err := checkLocal(test.class, test.facts)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s on %+v: %v, want %q", test.class, test.facts, err, test.want)
+		}
+	}
+}
+
+// insideLocal marks the process that runs the test below in a computer of its own.
+const insideLocal = "FLEET_TEST_INSIDE_LOCAL"
+
+// This computer is stood for by a sandbox with folders of its own in the place
+// of what an activation changes.
+func TestLocal(t *testing.T) {
+	if os.Getenv(insideLocal) != "" {
+		testInsideLocal(t)
+		return
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, err := filepath.Abs("../../.cache/bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	folder := t.TempDir()
+	args := []string{"--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-pid", "--die-with-parent"}
+	for _, dir := range []string{"/etc", "/run", "/var/lib", "/nix/var/nix"} {
+		mine := filepath.Join(folder, dir)
+		if err := os.MkdirAll(mine, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--bind", mine, dir)
+	}
+	for name, content := range map[string]string{"NIXOS": "", "passwd": "root:x:0:0::/root:/bin/sh\n", "group": "root:x:0:\n"} {
+		if err := os.WriteFile(filepath.Join(folder, "etc", name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := filepath.Join(folder, "store")
+	if err := os.MkdirAll(store, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	args = append(args, "--bind", store, "/nix/store",
+		"--setenv", insideLocal, "1", "--setenv", "PATH", bin+":/usr/bin:/bin", "--setenv", "NIX_CONF_DIR", filepath.Join(bin, "../../.ci/nix"),
+		"--setenv", "TMPDIR", "/tmp", "--", program, "-test.run=^TestLocal$", "-test.v")
+	out, err := exec.CommandContext(ctx, "bwrap", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("in its sandbox: %v\n%s", err, out)
+	}
+}
+
+func testInsideLocal(t *testing.T) {
+	system := addSystem(t)
+	target := newLocalTarget(flake.NixOS, true)
+	const keyFile = "/var/lib/sops-nix/key.txt"
+	facts, err := target.Inspect(t.Context(), keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if facts.System != "" || facts.Key.Digest != "" || facts.Generation != 0 || facts.Store.Total == 0 {
+		t.Errorf("before: %+v", facts)
+	}
+	if err := target.WriteFile(t.Context(), keyFile, []byte("key\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := target.SetProfile(t.Context(), system); err != nil {
+		t.Fatal(err)
+	}
+	var log []string
+	code, err := target.Activate(t.Context(), Activation{ID: "test", Class: flake.NixOS, Out: system, Log: func(l string) { log = append(log, l) }})
+	if err != nil || code != 0 {
+		t.Fatalf("activation: %d, %v", code, err)
+	}
+	if strings.Join(log, "|") != "activating with switch|done" {
+		t.Errorf("it said %q", log)
+	}
+	facts, err = target.Inspect(t.Context(), keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !facts.runs(system) || facts.Generation != 1 || facts.Key.Mode != 0o600 || facts.Key.Digest != digest([]byte("key\n")) {
+		t.Errorf("after: %+v", facts)
+	}
+	if _, err := newLocalTarget(flake.Darwin, true).Inspect(t.Context(), keyFile); err == nil {
+		t.Error("a Mac was seen here")
+	}
+}
+
+// addSystem puts a system made of one script into the store.
+func addSystem(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "system")
+	program := filepath.Join(dir, "bin/switch-to-configuration")
+	if err := os.MkdirAll(filepath.Dir(program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := `#!/bin/sh
+echo "activating with $1"
+sleep 0.3
+out=${0%/bin/*}
+ln -sfn "$out" /run/current-system
+printf done
+`
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "nix-store", "--add", dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("nix-store --add: %v\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out))
+}

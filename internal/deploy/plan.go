@@ -1,0 +1,261 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crs58/fleet/internal/flake"
+)
+
+// Plan says what a run would do, machine by machine, sorted by name.
+type Plan struct {
+	Steps []Step `json:"machines"`
+}
+
+// Step is what a run would do to one machine.
+type Step struct {
+	Machine string      `json:"machine"`
+	Class   flake.Class `json:"class"`
+	Target  string      `json:"target"`
+	// Wanted is the declared system; Now is what was found.
+	Wanted flake.Derivation `json:"wanted"`
+	Now    Facts            `json:"now"`
+	// KeyFile is where the machine's age key belongs, and Key what happens to it.
+	KeyFile string    `json:"keyFile"`
+	Key     KeyAction `json:"key"`
+	// Build tells that the system is not in the local store yet.
+	Build bool     `json:"build"`
+	Copy  CopySize `json:"copy"`
+	// Activate is false for a machine that is as it should be.
+	Activate bool     `json:"activate"`
+	Notes    []string `json:"notes,omitempty"`
+	// Err is why nothing can be done for this machine, and Phase where that
+	// showed.
+	Err   error `json:"-"`
+	Phase Phase `json:"-"`
+	// Error is Err as text.
+	Error string `json:"error,omitempty"`
+}
+
+// CopySize is how much is to be copied.
+type CopySize struct {
+	// Known is false as long as the system is not built, or nobody asked.
+	Known bool  `json:"known"`
+	Paths int   `json:"paths"`
+	Bytes int64 `json:"bytes"`
+}
+
+// Unchanged tells that a run would leave the machine alone.
+func (s Step) Unchanged() bool { return s.Err == nil && !s.Activate }
+
+// Plan looks at every machine and says what a run would do. What is wrong with
+// one machine is in its step. Nothing is changed anywhere.
+func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
+	plan := &Plan{Steps: make([]Step, len(machines))}
+	each(machines, func(i int, m Machine) {
+		s := d.planMachine(ctx, m)
+		if s.Err == nil && s.Activate {
+			s.Err = d.during(ctx, Build, func() error { return d.measure(ctx, &s) })
+			s.setError(Build, s.Err)
+		}
+		plan.Steps[i] = s
+	})
+	slices.SortFunc(plan.Steps, func(a, b Step) int { return strings.Compare(a.Machine, b.Machine) })
+	return plan
+}
+
+// planMachine reaches a machine and says what is to be done, but not how much
+// there is to copy.
+func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
+	s := Step{Machine: m.Name, Class: m.Class, Target: m.Address}
+	if m.Err != nil {
+		s.setError(Reach, m.Err)
+		return s
+	}
+	if m.Details == nil || m.Details.Toplevel == nil {
+		s.setError(Reach, fmt.Errorf("its system was not evaluated"))
+		return s
+	}
+	s.Wanted = *m.Details.Toplevel
+	s.KeyFile = keyPath(m.Details)
+	d.emit(m.Name, Reach, Started, "")
+	err := d.during(ctx, Reach, func() error {
+		facts, address, err := d.look(ctx, m)
+		s.Target = address
+		s.Now = facts
+		return err
+	})
+	if err != nil {
+		s.setError(Reach, err)
+		return s
+	}
+	d.emit(m.Name, Reach, Done, "")
+	key, note, err := d.planKey(ctx, m, s.Now)
+	if err != nil {
+		s.setError(Secrets, err)
+		return s
+	}
+	s.Key = key
+	if note != "" {
+		s.Notes = append(s.Notes, note)
+	}
+	// A key that was not there or was another one means that the machine's
+	// secrets could not be decrypted: activating again puts them in place.
+	s.Activate = !s.Now.runs(s.Wanted.OutPath) || key == KeyInstall || key == KeyReplace
+	if !s.Activate && len(s.Now.FailedUnits) > 0 {
+		s.Notes = append(s.Notes, "failed units: "+strings.Join(s.Now.FailedUnits, ", "))
+	}
+	return s
+}
+
+// look connects to a machine and inspects it, within the time for that.
+func (d *Deployer) look(ctx context.Context, m Machine) (Facts, string, error) {
+	t, err := d.target(m.Name, m.Class, m.Address)
+	if err != nil {
+		return Facts{}, m.Address, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
+	defer cancel()
+	if err := t.Connect(ctx); err != nil {
+		return Facts{}, t.String(), err
+	}
+	keyFile := ""
+	if m.Details != nil {
+		keyFile = keyPath(m.Details)
+	}
+	facts, err := t.Inspect(ctx, keyFile)
+	return facts, t.String(), err
+}
+
+// measure finds out whether the system is built here and, if so, what the
+// machine has not got of it.
+func (d *Deployer) measure(ctx context.Context, s *Step) error {
+	closure, err := d.closure(ctx, s.Wanted.OutPath)
+	if err != nil {
+		return err
+	}
+	if closure == nil {
+		s.Build = true
+		return nil
+	}
+	present := map[string]bool{}
+	if s.Now.HasStore {
+		t, err := d.target(s.Machine, s.Class, s.Target)
+		if err != nil {
+			return err
+		}
+		store, err := t.Store(ctx)
+		if err != nil {
+			return err
+		}
+		if store == "" { // the default store, where all of it is
+			s.Copy.Known = true
+			return nil
+		}
+		infos, err := d.o.Nix.PathInfo(ctx, store, sortedKeys(closure)...)
+		if err != nil {
+			return fmt.Errorf("ask %s what it has of the system: %w", s.Target, err)
+		}
+		for path := range infos {
+			present[path] = true
+		}
+	}
+	s.Copy.Known = true
+	for path, size := range closure {
+		if !present[path] {
+			s.Copy.Paths++
+			s.Copy.Bytes += size
+		}
+	}
+	return nil
+}
+
+// closure gives the size of every path that out needs, or nothing if out is not
+// in the local store.
+func (d *Deployer) closure(ctx context.Context, out string) (map[string]int64, error) {
+	sizes := map[string]int64{}
+	for level := []string{out}; len(level) > 0; {
+		infos, err := d.o.Nix.PathInfo(ctx, "", level...)
+		if err != nil {
+			return nil, fmt.Errorf("ask the local store about %s: %w", out, err)
+		}
+		next := map[string]bool{}
+		for path, info := range infos {
+			sizes[path] = info.NarSize
+			for _, reference := range info.References {
+				next[reference] = true
+			}
+		}
+		for path := range sizes {
+			delete(next, path)
+		}
+		level = sortedKeys(next)
+	}
+	if len(sizes) == 0 {
+		return nil, nil
+	}
+	return sizes, nil
+}
+
+func (s *Step) setError(phase Phase, err error) {
+	if err == nil {
+		return
+	}
+	s.Err, s.Phase, s.Error = err, phase, err.Error()
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Text says in one line what a run would do to the machine.
+func (s Step) Text() string {
+	if s.Err != nil {
+		return "failed: " + s.Error
+	}
+	var parts []string
+	if !s.Activate {
+		parts = append(parts, "unchanged")
+	}
+	if s.Activate {
+		if s.Build {
+			parts = append(parts, "build")
+		}
+		parts = append(parts, s.Copy.text())
+		switch s.Key {
+		case KeyInstall:
+			parts = append(parts, "install the age key")
+		case KeyReplace:
+			parts = append(parts, "replace the age key")
+		}
+		first := ""
+		if s.Now.Profile == "" {
+			first = " (first deploy)"
+		}
+		parts = append(parts, "activate "+s.Wanted.OutPath+first)
+	}
+	text := strings.Join(parts, ", ")
+	if len(s.Notes) > 0 {
+		text += " (" + strings.Join(s.Notes, "; ") + ")"
+	}
+	return text
+}
+
+func (c CopySize) text() string {
+	switch {
+	case !c.Known:
+		return "copy"
+	case c.Paths == 0:
+		return "nothing to copy"
+	case c.Paths == 1:
+		return fmt.Sprintf("copy 1 path (%s)", bytesText(c.Bytes))
+	}
+	return fmt.Sprintf("copy %d paths (%s)", c.Paths, bytesText(c.Bytes))
+}

@@ -1,0 +1,309 @@
+package deploy
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/nix"
+)
+
+// Run does what a plan says and tells how each machine ended. When ctx ends,
+// nothing new is begun: builds and copies stop, and activations under way are
+// waited for.
+func (d *Deployer) Run(ctx context.Context, plan *Plan) *Summary {
+	results := make([]Result, len(plan.Steps))
+	each(plan.Steps, func(i int, s Step) { results[i] = d.conclude(d.runStep(ctx, s)) })
+	return newSummary(results)
+}
+
+// Update plans and runs: a machine that answers at once does not wait for one
+// that does not.
+func (d *Deployer) Update(ctx context.Context, machines []Machine) *Summary {
+	results := make([]Result, len(machines))
+	each(machines, func(i int, m Machine) {
+		results[i] = d.conclude(d.runStep(ctx, d.planMachine(ctx, m)))
+	})
+	return newSummary(results)
+}
+
+// Build only builds the machines' systems, here; no target is reached.
+func (d *Deployer) Build(ctx context.Context, machines []Machine) *Summary {
+	results := make([]Result, len(machines))
+	each(machines, func(i int, m Machine) {
+		s := Step{Machine: m.Name, Class: m.Class, Target: m.Address}
+		switch {
+		case m.Err != nil:
+			s.setError(Build, m.Err)
+		case m.Details == nil || m.Details.Toplevel == nil:
+			s.setError(Build, errors.New("its system was not evaluated"))
+		default:
+			s.Wanted = *m.Details.Toplevel
+		}
+		r := newResult(s)
+		r.Phase = Build
+		if s.Err == nil {
+			s.Err = d.build(ctx, s)
+		}
+		if s.Err != nil {
+			r = r.fail(ctx, Build, s.Err)
+		}
+		results[i] = d.conclude(r)
+	})
+	return newSummary(results)
+}
+
+// conclude closes a machine's events.
+func (d *Deployer) conclude(r Result) Result {
+	d.emit(r.Machine, End, r.State, r.Message)
+	return r
+}
+
+func newResult(s Step) Result {
+	return Result{Machine: s.Machine, Target: s.Target, Out: s.Wanted.OutPath, State: Done}
+}
+
+// runStep takes one machine through its phases.
+func (d *Deployer) runStep(ctx context.Context, s Step) Result {
+	r := newResult(s)
+	switch {
+	case s.Err != nil:
+		return r.fail(ctx, s.Phase, s.Err)
+	case !s.Activate:
+		r.State, r.Message = Unchanged, strings.Join(s.Notes, "; ")
+		return r
+	}
+	t, err := d.target(s.Machine, s.Class, s.Target)
+	if err != nil {
+		return r.fail(ctx, Reach, err)
+	}
+	if err := d.build(ctx, s); err != nil {
+		return r.fail(ctx, Build, err)
+	}
+	if err := d.copy(ctx, s, t); err != nil {
+		return r.fail(ctx, Copy, err)
+	}
+	if err := d.putKey(ctx, s, t); err != nil {
+		return r.fail(ctx, Secrets, err)
+	}
+	err = d.during(ctx, Activate, func() error {
+		r = d.activate(ctx, s, t, r)
+		return nil
+	})
+	if err != nil {
+		return r.fail(ctx, Activate, err)
+	}
+	return r
+}
+
+// build realises the system in the local store.
+func (d *Deployer) build(ctx context.Context, s Step) error {
+	return d.during(ctx, Build, func() error {
+		d.emit(s.Machine, Build, Started, "")
+		_, err := d.o.Nix.Build(ctx, nix.BuildRequest{
+			Installables: []string{s.Wanted.DrvPath + "^*"},
+			OnEvent:      d.nixEvents(s.Machine, Build),
+		})
+		if err != nil {
+			return buildError(s.Wanted.OutPath, err)
+		}
+		d.emit(s.Machine, Build, Done, s.Wanted.OutPath)
+		return nil
+	})
+}
+
+// copy brings the system into the machine's store.
+func (d *Deployer) copy(ctx context.Context, s Step, t Target) error {
+	return d.during(ctx, Copy, func() error {
+		d.emit(s.Machine, Copy, Started, "")
+		store, err := t.Store(ctx)
+		if err != nil {
+			return err
+		}
+		if store == "" {
+			d.emit(s.Machine, Copy, Done, "built in the store of this machine")
+			return nil
+		}
+		err = d.o.Nix.Copy(ctx, nix.CopyRequest{
+			To: store, Paths: []string{s.Wanted.OutPath}, NoCheckSigs: true,
+			OnEvent: d.nixEvents(s.Machine, Copy),
+		})
+		if err == nil {
+			d.emit(s.Machine, Copy, Done, "")
+			return nil
+		}
+		reason := t.StoreErr()
+		if isDiskFull(err) || isDiskFull(reason) {
+			return d.diskFull(ctx, s, t, err)
+		}
+		if reason != nil {
+			return fmt.Errorf("copy %s to %s: %w (%w)", s.Wanted.OutPath, t, reason, err)
+		}
+		return fmt.Errorf("copy %s to %s: %w", s.Wanted.OutPath, t, err)
+	})
+}
+
+// diskFull looks at the machine again, to say how little room there is.
+func (d *Deployer) diskFull(ctx context.Context, s Step, t Target, err error) error {
+	full := &DiskFullError{Target: t.String(), Disk: s.Now.Store, Free: addressOf(t).makeRoom(), Err: err}
+	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
+	defer cancel()
+	if facts, err := t.Inspect(ctx, s.KeyFile); err == nil {
+		full.Disk = facts.Store
+	}
+	return full
+}
+
+// putKey puts the machine's age key in place, if that is planned.
+func (d *Deployer) putKey(ctx context.Context, s Step, t Target) error {
+	return d.during(ctx, Secrets, func() error {
+		if s.Key != KeyInstall && s.Key != KeyReplace {
+			return nil
+		}
+		d.emit(s.Machine, Secrets, Started, "")
+		key, err := d.machineKey(ctx, s.Machine)
+		if err != nil {
+			return err
+		}
+		if err := t.WriteFile(ctx, s.KeyFile, key); err != nil {
+			return err
+		}
+		d.emit(s.Machine, Secrets, Done, s.KeyFile)
+		return nil
+	})
+}
+
+// activate sets the profile and switches to the system. From here on the end of
+// ctx is not heeded: what is under way is brought to its end.
+func (d *Deployer) activate(ctx context.Context, s Step, t Target, r Result) Result {
+	ctx = context.WithoutCancel(ctx)
+	bounded, cancel := context.WithTimeout(ctx, d.o.Timeouts.Activate)
+	defer cancel()
+	id, err := d.newID()
+	if err != nil {
+		return r.fail(ctx, Activate, err)
+	}
+	d.emit(s.Machine, Activate, Started, s.Wanted.OutPath)
+	if err := t.SetProfile(bounded, s.Wanted.OutPath); err != nil {
+		return r.fail(ctx, Activate, err)
+	}
+	var log tail
+	code, err := t.Activate(bounded, Activation{ID: id, Class: s.Class, Out: s.Wanted.OutPath, Log: func(line string) {
+		log.add(line)
+		d.emit(s.Machine, Activate, Running, line)
+	}})
+	if err != nil {
+		return r.fail(ctx, Activate, err)
+	}
+	looking, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
+	defer cancel()
+	after, err := t.Inspect(looking, s.KeyFile)
+	if err != nil {
+		return r.fail(ctx, Activate, fmt.Errorf("%w: the activation ended with status %d, but the machine could not be looked at afterwards: %w", ErrUnknown, code, err))
+	}
+	o := outcome{class: s.Class, code: code, want: s.Wanted.OutPath, after: after, newlyFailed: after.newlyFailed(s.Now), lastLine: log.last()}
+	if err := o.failure(); err != nil {
+		return r.fail(ctx, Activate, err)
+	}
+	r.Message = o.note()
+	d.emit(s.Machine, Activate, Done, r.Message)
+	return r
+}
+
+// newID makes the name of an activation: unique on its machine, safe in the
+// name of a unit and of a folder.
+func (d *Deployer) newID() (string, error) {
+	var b [6]byte
+	if _, err := io.ReadFull(d.o.Random, b[:]); err != nil {
+		return "", fmt.Errorf("name the activation: %w", err)
+	}
+	return d.o.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(b[:]), nil
+}
+
+// nixEvents hands on what is worth showing of Nix's work.
+func (d *Deployer) nixEvents(machine string, phase Phase) func(nix.Event) {
+	return func(e nix.Event) {
+		if e.Kind == nix.Started && (e.Activity == nix.Build || e.Activity == nix.CopyPath) {
+			d.emit(machine, phase, Running, e.Name())
+		}
+	}
+}
+
+// outcome is how an activation ended and what the machine looked like then.
+type outcome struct {
+	class       flake.Class
+	code        int
+	want        string
+	after       Facts
+	newlyFailed []string
+	lastLine    string
+}
+
+// The exit statuses of a NixOS system's switch-to-configuration.
+const (
+	codeActivationFailed = 2
+	codeUnitsFailed      = 4
+	codeRebootNeeded     = 100
+)
+
+// failure tells what went wrong, or nothing.
+func (o outcome) failure() error {
+	nixos := o.class != flake.Darwin
+	switch {
+	case nixos && o.code == codeRebootNeeded:
+		return nil
+	case nixos && o.code == codeUnitsFailed:
+		units := o.newlyFailed
+		if len(units) == 0 {
+			units = o.after.FailedUnits
+		}
+		if len(units) == 0 {
+			return fmt.Errorf("the system is active, but units failed (exit status %d)%s", o.code, o.said())
+		}
+		return &UnitsFailedError{Units: units}
+	case nixos && o.code == codeActivationFailed:
+		return fmt.Errorf("the activation script failed (exit status %d)%s; %s", o.code, o.said(), o.where())
+	case o.code != 0:
+		return fmt.Errorf("the activation failed (exit status %d)%s; %s", o.code, o.said(), o.where())
+	case o.after.System != o.want:
+		return fmt.Errorf("the activation ended without an error, but %s", o.where())
+	}
+	return nil
+}
+
+// note is what to know about an activation that did not fail.
+func (o outcome) note() string {
+	if o.class != flake.Darwin && o.code == codeRebootNeeded {
+		return "installed, but the machine must be rebooted to run it"
+	}
+	return ""
+}
+
+func (o outcome) said() string {
+	if o.lastLine == "" {
+		return ""
+	}
+	return ": " + o.lastLine
+}
+
+// where says which system runs and which one the next boot takes.
+func (o outcome) where() string {
+	switch o.after.System {
+	case o.want:
+		return "the machine runs the new system"
+	case "":
+		return "the machine runs no system; the profile is the new one"
+	}
+	return "the machine still runs " + o.after.System + "; the profile is the new system"
+}
+
+// UnitsFailedError says that a system is active, but that units failed on the way.
+type UnitsFailedError struct{ Units []string }
+
+func (e *UnitsFailedError) Error() string {
+	return "the system is active, but units failed: " + strings.Join(e.Units, ", ")
+}

@@ -1,0 +1,19 @@
+# Puts stdin in place as a file that only root can read, in a folder that only
+# root can enter, atomically and on the disk before its name changes.
+# $1: the file, $2: its size, for a connection that breaks looks like the end of stdin
+set -eu
+umask 077
+dir=${1%/*}
+new=$dir/.${1##*/}.new
+(umask 022 && mkdir -p "${dir%/*}")
+mkdir -p "$dir"
+chmod 700 "$dir"
+rm -f "$new"
+trap 'rm -f "$new"' EXIT
+cat >"$new"
+size=$(wc -c <"$new")
+[ "$size" -eq "$2" ] || { echo "only $size of $2 bytes arrived" >&2; exit 1; }
+sync
+mv -f "$new" "$1"
+trap - EXIT
+sync

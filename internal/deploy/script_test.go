@@ -1,0 +1,132 @@
+package deploy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestParseFacts(t *testing.T) {
+	text := `Welcome to cinnabar!
+uid=0
+user=root
+os=Linux
+nixos=yes
+nix=2.26.3
+system=/nix/store/a-nixos
+booted=/nix/store/b-nixos
+generation=system-42-link
+profile=/nix/store/a-nixos
+activating=/nix/store/c-nixos
+keydigest=abcd
+keymode=600
+disk=1000 10 /nix with space
+systemd=yes
+failed=a.service
+failed=b=c.service
+`
+	got, err := parseFacts(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Facts{
+		System: "/nix/store/a-nixos", Booted: "/nix/store/b-nixos", Profile: "/nix/store/a-nixos", Generation: 42,
+		Activating: "/nix/store/c-nixos", Key: KeyFile{Digest: "abcd", Mode: 0o600}, FailedUnits: []string{"a.service", "b=c.service"},
+		Systemd: true, Nix: "2.26.3", HasStore: true, Store: Disk{Mount: "/nix with space", Free: 10 * 1024, Total: 1000 * 1024},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Facts{})); diff != "" {
+		t.Error(diff)
+	}
+	if !got.root || got.user != "root" || !got.nixos {
+		t.Errorf("%+v", got)
+	}
+	if _, err := parseFacts("this account is disabled\n"); err == nil || !strings.Contains(err.Error(), "this account is disabled") {
+		t.Errorf("no script ran: %v", err)
+	}
+}
+
+func FuzzParseFacts(f *testing.F) {
+	f.Add("os=Linux\ndisk=1 2 3\nkeymode=9\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		facts, err := parseFacts(text)
+		if err == nil && facts.os == "" {
+			t.Error("facts without an os")
+		}
+	})
+}
+
+func TestParseWatch(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want watch
+	}{
+		{"\nfleet: - running\n", watch{state: "running"}},
+		{"one\ntwo\n\nfleet: s=a;i=1 ended 4\n", watch{position: "s=a;i=1", output: "one\ntwo\n", state: "ended", detail: "4"}},
+		{"half\nfleet: 4 running\n", watch{position: "4", output: "half", state: "running"}},
+		{"\nfleet: 1 x\n\nfleet: 2 killed oom-kill\n", watch{position: "2", output: "\nfleet: 1 x\n", state: "killed", detail: "oom-kill"}},
+		{"\nfleet: - gone\n", watch{state: "gone"}},
+	} {
+		got, err := parseWatch(test.text)
+		if err != nil || got != test.want {
+			t.Errorf("%q: %+v, %v; want %+v", test.text, got, err, test.want)
+		}
+	}
+	for _, text := range []string{"", "nothing", "\nfleet: 1"} {
+		if got, err := parseWatch(text); err == nil {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+}
+
+func FuzzParseWatch(f *testing.F) {
+	f.Add("one\n\nfleet: 1 ended 4\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if w, err := parseWatch(text); err == nil && (w.state == "" || !strings.HasPrefix(text, w.output)) {
+			t.Errorf("%q: %+v", text, w)
+		}
+	})
+}
+
+func TestLineSplitter(t *testing.T) {
+	var got []string
+	s := &lineSplitter{line: func(l string) { got = append(got, l) }}
+	for _, part := range []string{"on", "e\ntwo\r\n", "\nthr", "ee"} {
+		if _, err := s.Write([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.flush()
+	s.flush()
+	if diff := cmp.Diff([]string{"one", "two", "", "three"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUploadDirectory(t *testing.T) {
+	for dir, ok := range map[string]bool{
+		"/var/lib/sops-nix": true, "/root/keys": true, "/etc/fleet": true, "/var/lib/a/b": true,
+		"/": false, "/etc": false, "/var/lib": false, "/var/lib/..": false, "/var/lib/x/..": false, "": false, "var/lib/sops": false, "/etc/": false,
+	} {
+		if err := checkUploadDirectory(dir); (err == nil) != ok {
+			t.Errorf("%q: %v", dir, err)
+		}
+	}
+}
+
+func TestBytesText(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 1_234_567: "1.2 MB", 5e12: "5.0 TB", 5e15: "5000.0 TB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("%d is %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestGenerationNumber(t *testing.T) {
+	for link, want := range map[string]int{"system-7-link": 7, "/nix/var/nix/profiles/system-12-link": 12, "system": 0, "system-x-link": 0, "other-3-link": 0, "": 0} {
+		if got := generationNumber(link); got != want {
+			t.Errorf("%q is %d, want %d", link, got, want)
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+)
+
+// Result is how one machine ended.
+type Result struct {
+	Machine string `json:"machine"`
+	Target  string `json:"target,omitempty"`
+	State   State  `json:"state"`
+	// Phase is where a machine stopped that is not done.
+	Phase Phase `json:"phase,omitempty"`
+	// Out is the system that was wanted.
+	Out string `json:"out,omitempty"`
+	// Message is the reason of a failure, or something to know.
+	Message string `json:"message,omitempty"`
+	// Next is the command to go on with after a failure.
+	Next string `json:"next,omitempty"`
+	Err  error  `json:"-"`
+}
+
+// fail ends a machine's way with an error. An error that comes from an
+// interruption is none of the machine's.
+func (r Result) fail(ctx context.Context, phase Phase, err error) Result {
+	r.Phase, r.Err, r.Message, r.State = phase, err, err.Error(), Failed
+	switch {
+	case errors.Is(err, ErrUnknown):
+		r.State, r.Next = Unknown, "fleet machines status "+r.Machine
+		return r
+	case ctx.Err() != nil && phase == Reach:
+		r.State, r.Message = NotStarted, "interrupted before anything was done"
+		return r
+	case ctx.Err() != nil:
+		r.State, r.Message = Interrupted, interruptedText(phase)
+		return r
+	}
+	r.Next = r.nextCommand()
+	return r
+}
+
+// interruptedText says how an interrupted machine stands.
+func interruptedText(phase Phase) string {
+	switch phase {
+	case Copy:
+		return "interrupted while copying; what was copied stays, the machine runs what it ran"
+	case Secrets, Activate:
+		return "interrupted before activation; the machine runs what it ran"
+	}
+	return "interrupted; the machine is as it was"
+}
+
+// nextCommand is what a person would type after this failure.
+func (r Result) nextCommand() string {
+	var fixable *fixableError
+	var full *DiskFullError
+	var units *UnitsFailedError
+	address, err := ParseAddress(r.Target, "")
+	remote := err == nil && address.Kind == SSH
+	switch {
+	case errors.As(r.Err, &fixable):
+		return fixable.next
+	case errors.As(r.Err, &full):
+		return full.Free
+	case errors.As(r.Err, &units):
+		return address.onTarget("journalctl -b -u " + units.Units[0])
+	case r.Phase == Reach && remote:
+		return address.onTarget("true")
+	case r.Phase == Activate:
+		return "fleet machines update " + r.Machine
+	}
+	return ""
+}
+
+// addressOf is the address of a target that exists.
+func addressOf(t Target) Address {
+	a, _ := ParseAddress(t.String(), "")
+	return a
+}
+
+// Summary is how all machines ended, sorted by name.
+type Summary struct {
+	Results []Result `json:"machines"`
+}
+
+func newSummary(results []Result) *Summary {
+	slices.SortFunc(results, func(a, b Result) int { return strings.Compare(a.Machine, b.Machine) })
+	return &Summary{Results: results}
+}
+
+// Count gives the number of machines in a state.
+func (s *Summary) Count(state State) int {
+	n := 0
+	for _, r := range s.Results {
+		if r.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// The exit codes of a summary.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitSomeFailed  = 3
+	exitUnknown     = 5
+	exitInterrupted = 130
+)
+
+// ExitCode is the exit code for the command line: an unknown outcome weighs
+// more than an interruption, and that more than a failure.
+func (s *Summary) ExitCode() int {
+	failed := s.Count(Failed)
+	switch {
+	case s.Count(Unknown) > 0:
+		return exitUnknown
+	case s.Count(Interrupted)+s.Count(NotStarted) > 0:
+		return exitInterrupted
+	case failed == 0:
+		return exitDone
+	case failed == len(s.Results):
+		return exitFailed
+	}
+	return exitSomeFailed
+}
+
+// Err gathers the errors of all machines; nil if there is none.
+func (s *Summary) Err() error {
+	var all *multierror.Error
+	for _, r := range s.Results {
+		if r.Err != nil {
+			all = multierror.Append(all, fmt.Errorf("machine %s: %w", r.Machine, r.Err))
+		}
+	}
+	return all.ErrorOrNil()
+}
+
+// Text says in one line how it ended: "6 done, 1 unchanged, 1 failed".
+func (s *Summary) Text() string {
+	var parts []string
+	for _, state := range []State{Done, Unchanged, Failed, Unknown, Interrupted, NotStarted} {
+		if n := s.Count(state); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if len(parts) == 0 {
+		return "no machines"
+	}
+	return strings.Join(parts, ", ")
+}

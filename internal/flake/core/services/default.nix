@@ -1,0 +1,4 @@
+# The services that come with fleet.
+{
+  zerotier = ./zerotier.nix;
+}

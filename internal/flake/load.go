@@ -1,0 +1,207 @@
+// Package flake is the fleet as a value: it finds a flake, tells its flavour,
+// and turns what Nix says of it into Inventory and Details.
+//
+// The inventory is one evaluation and never evaluates a machine. Details are
+// evaluated for the machines that a command needs, all in one go and split over
+// a few Nix processes; a machine that fails to evaluate fails alone.
+package flake
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/crs58/fleet/internal/nix"
+)
+
+// Flavour is the kind of flake.
+type Flavour string
+
+// The flavours that fleet knows.
+const (
+	Native Flavour = "native" // output fleet, made by the core
+	Clan   Flavour = "clan"   // output clanInternals, made by clan-core
+	Plain  Flavour = "plain"  // only nixosConfigurations or darwinConfigurations
+)
+
+// Fleet is a loaded flake.
+type Fleet struct {
+	// Ref is what Nix is given, Dir the folder it lies in; Dir is empty for a
+	// remote reference, which can be read but not written to.
+	Ref     string
+	Dir     string
+	Flavour Flavour
+	Inventory
+
+	evalKey string // empty where nothing may be cached
+}
+
+// ErrNotFound says that there is no flake where one was looked for.
+var ErrNotFound = errors.New("no flake")
+
+// Find resolves what the user gave as the flake. An empty ref means dir or the
+// nearest folder above it with a flake.nix.
+func Find(dir, ref string) (resolved, folder string, err error) {
+	switch {
+	case ref == "":
+		for at := dir; ; at = filepath.Dir(at) {
+			if exists(filepath.Join(at, "flake.nix")) {
+				return at, at, nil
+			}
+			if at == filepath.Dir(at) {
+				return "", "", fmt.Errorf("%w in %s or above it; go to your fleet, name it with --flake, or start one with `fleet init`", ErrNotFound, dir)
+			}
+		}
+	case strings.Contains(ref, ":"):
+		return ref, "", nil
+	}
+	folder = ref
+	if !filepath.IsAbs(folder) {
+		folder = filepath.Join(dir, folder)
+	}
+	if !exists(filepath.Join(folder, "flake.nix")) {
+		return "", "", fmt.Errorf("%w in %s: there is no flake.nix; `fleet init` starts a fleet", ErrNotFound, folder)
+	}
+	return folder, folder, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Loader evaluates flakes.
+type Loader struct {
+	Nix nix.Executor
+	// Cache keeps results of evaluation; nil turns it off.
+	Cache *nix.Cache
+	// EvalKey is what the value of any expression over the flake in a folder
+	// depends on, as nix.CLI.EvalKey tells it.
+	EvalKey func(ctx context.Context, dir string) (string, error)
+	// System is the administrator's platform, such as x86_64-linux.
+	System string
+	// Workers is how many Nix processes evaluate at once.
+	Workers int
+	OnEvent func(nix.Event)
+}
+
+// flavours are tried in this order; the first whose output exists is it.
+var flavours = []struct {
+	flavour Flavour
+	output  string
+	apply   string
+}{
+	{Native, "fleet", `f: if f.schema or 0 == 1 then f.inventory else throw "this flake was made for another version of fleet (schema ${toString (f.schema or 0)}, this program knows 1)"`},
+	{Clan, "clanInternals", `_: { }`},
+	{Plain, "nixosConfigurations", `builtins.attrNames`},
+	{Plain, "darwinConfigurations", `builtins.attrNames`},
+}
+
+// Load reads the inventory.
+func (l *Loader) Load(ctx context.Context, ref, dir string) (*Fleet, error) {
+	fleet := &Fleet{Ref: ref, Dir: dir}
+	if dir != "" && l.Cache != nil {
+		key, err := l.EvalKey(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		fleet.evalKey = key
+	}
+	key := fleet.key("inventory")
+	if l.cached(key, fleet) {
+		return fleet, nil
+	}
+	if err := l.loadInventory(ctx, fleet); err != nil {
+		return nil, err
+	}
+	l.keep(key, fleet)
+	return fleet, nil
+}
+
+func (l *Loader) loadInventory(ctx context.Context, fleet *Fleet) error {
+	plain := map[Class][]string{}
+	for _, f := range flavours {
+		var raw json.RawMessage
+		err := l.Nix.Eval(ctx, nix.EvalRequest{Installable: fleet.Ref + "#" + f.output, Apply: f.apply, OnEvent: l.OnEvent}, &raw)
+		if errors.Is(err, nix.ErrNoAttribute) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read the inventory of %s: %w", fleet.Ref, err)
+		}
+		fleet.Flavour = f.flavour
+		switch f.flavour {
+		case Native:
+			if err := json.Unmarshal(raw, &fleet.Inventory); err != nil {
+				return fmt.Errorf("the inventory of %s is not what this program knows: %w", fleet.Ref, err)
+			}
+			return nil
+		case Clan:
+			return fmt.Errorf("%s is a clan flake (it has the output clanInternals); this version of fleet reads flakes made with lib.mkFleet", fleet.Ref)
+		case Plain:
+			var names []string
+			if err := json.Unmarshal(raw, &names); err != nil {
+				return fmt.Errorf("%s#%s is not a set of machines: %w", fleet.Ref, f.output, err)
+			}
+			class := NixOS
+			if f.output == "darwinConfigurations" {
+				class = Darwin
+			}
+			plain[class] = names
+		}
+	}
+	if len(plain) == 0 {
+		return fmt.Errorf("%s is a flake, but not of a fleet: it has none of the outputs fleet, nixosConfigurations, darwinConfigurations; `fleet init` shows what one looks like", fleet.Ref)
+	}
+	fleet.Inventory = plainInventory(plain)
+	return nil
+}
+
+// plainInventory makes do with the names of a flake that has no inventory: the
+// machines are reached under their own names.
+func plainInventory(names map[Class][]string) Inventory {
+	inv := Inventory{Machines: map[string]Machine{}, Instances: map[string]*Instance{}}
+	for class, list := range names {
+		for _, name := range list {
+			inv.Machines[name] = Machine{
+				Name: name, Class: class, Tags: []string{"all", string(class)},
+				Deploy: Deploy{TargetHost: "root@" + name},
+			}
+		}
+	}
+	return inv
+}
+
+// cacheFormat is part of every key: results that an older program kept in
+// another shape are not found.
+const cacheFormat = "flake-1"
+
+// key names a result for the cache; empty means it may not be kept.
+func (f *Fleet) key(parts ...string) string {
+	if f.evalKey == "" {
+		return ""
+	}
+	return nix.Key(append([]string{cacheFormat, f.Ref, f.evalKey}, parts...)...)
+}
+
+func (l *Loader) cached(key string, v any) bool {
+	if key == "" || l.Cache == nil {
+		return false
+	}
+	raw, ok := l.Cache.Get(key)
+	return ok && json.Unmarshal(raw, v) == nil
+}
+
+// keep is best effort: a cache that cannot be written only costs time.
+func (l *Loader) keep(key string, v any) {
+	if key == "" || l.Cache == nil {
+		return
+	}
+	if raw, err := json.Marshal(v); err == nil {
+		_ = l.Cache.Put(key, raw)
+	}
+}

@@ -1,0 +1,12 @@
+{ config, ... }:
+{
+  flake.modules.nixos."hosts/galena" = {
+    imports = with config.flake.modules; [
+      nixos.base
+      nixos.system
+      nixos.ssh-ca
+      nixos.metrics
+      homeManager.shell
+    ];
+  };
+}

@@ -1,0 +1,10 @@
+{
+  inventory.instances.zerotier-local = {
+    module = {
+      name = "zerotier";
+      input = "fleet";
+    };
+    roles.controller.machines.cinnabar = { };
+    roles.peer.tags."workstation" = { };
+  };
+}

@@ -1,0 +1,121 @@
+package secrets
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// FuzzEnvelope feeds foreign text to everything that reads an envelope: it is
+// refused, or what comes out was authenticated. Run it with -fuzzminimizetime 1x:
+// encryption is random, which the minimiser mistakes for something of interest.
+func FuzzEnvelope(f *testing.F) {
+	key, err := os.ReadFile("testdata/envelopes/key.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	ids, err := ParseIdentities("key.txt", key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/envelopes/*.sops")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		seed, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(seed)
+		f.Add(bytes.ReplaceAll(seed, []byte("type:str"), []byte("type:bytes")))
+		f.Add(bytes.ReplaceAll(seed, []byte("type:str"), []byte("type:time")))
+	}
+	f.Add([]byte(`{"data":"","sops":{"age":[{}],"lastmodified":"2026-03-04T05:06:07Z","mac":""}}`))
+	f.Add([]byte(`{"sops":{"key_groups":[{"age":null}],"lastmodified":"2026-03-04T05:06:07Z"}}`))
+	f.Fuzz(func(t *testing.T, envelope []byte) {
+		recipients, err := EnvelopeRecipients(envelope)
+		if err != nil && recipients != nil {
+			t.Errorf("recipients with an error: %v", recipients)
+		}
+		plain, err := Decrypt(t.Context(), envelope, ids)
+		if err != nil && plain != nil {
+			t.Error("a plaintext with an error")
+		}
+		if err == nil && string(plain) != "hunter2\n" && len(plain) != 0 {
+			t.Errorf("forged: %q", plain)
+		}
+		if err == nil {
+			more, err := Rewrap(t.Context(), envelope, []string{ids.Recipients()[0], aliceKey, sshKey}, ids)
+			if err != nil {
+				t.Fatalf("it can be opened, but not encrypted again: %v", err)
+			}
+			if again := decrypt(t, more, ids); !bytes.Equal(again, plain) {
+				t.Errorf("a rewrap changed %q to %q", plain, again)
+			}
+		}
+	})
+}
+
+func FuzzKeyFile(f *testing.F) {
+	for _, seed := range []string{
+		aliceKey, sshKey, "[]", "{}", `[{"publickey":"` + aliceKey + `","type":"age"}]`, `{"publickey":"0123","type":"pgp"}`, "null", "[null]",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		keys, err := ParseKeys(data)
+		if err != nil {
+			return
+		}
+		text, err := FormatKeys(keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseKeys(text)
+		if err != nil {
+			t.Fatalf("what we write we do not read: %v\n%s", err, text)
+		}
+		if !SameRecipients(Holder{Keys: keys}.Recipients(), Holder{Keys: again}.Recipients()) {
+			t.Errorf("%v became %v", keys, again)
+		}
+	})
+}
+
+func FuzzIdentityFile(f *testing.F) {
+	key, err := os.ReadFile("testdata/envelopes/key.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(key)
+	f.Add([]byte("# recipient: age1yubikey1xyz\nAGE-PLUGIN-YUBIKEY-1XYZ\n"))
+	f.Add([]byte("-----BEGIN OPENSSH PRIVATE KEY-----\n-----END OPENSSH PRIVATE KEY-----\n"))
+	f.Add([]byte("age-encryption.org/v1\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ids, err := ParseIdentities("key file", data)
+		if err == nil {
+			ids.Recipients()
+			return
+		}
+		for word := range strings.FieldsSeq(string(data)) {
+			// Shorter words may be part of the message itself.
+			if len(word) > 16 && strings.Contains(err.Error(), word) && !strings.Contains("AGE-SECRET-KEY-1 AGE-PLUGIN-", word) {
+				t.Errorf("the error quotes %q: %v", word, err)
+			}
+		}
+	})
+}
+
+// FuzzName holds what paths rely on: a good name is one component, and itself.
+func FuzzName(f *testing.F) {
+	for _, seed := range []string{"cinnabar", "ssh.id_ed25519-cert.pub", "..", "a/b", "", "\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if checkName("file", name) == nil && (filepath.Base(name) != name || filepath.Clean(name) != name || !filepath.IsLocal(name)) {
+			t.Errorf("%q was let through", name)
+		}
+	})
+}

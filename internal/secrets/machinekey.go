@@ -1,0 +1,94 @@
+package secrets
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+)
+
+// EnsureMachineKey gives the public key of a machine and, if it has none yet,
+// makes one: the files are then its key.json and its private key, encrypted to
+// the administrators. A machine with a key.json and no private key brought its
+// key itself; that is fine, and nothing is made.
+func EnsureMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (Holder, []File, error) {
+	holder, err := l.Machine(machine)
+	if err == nil || !errors.Is(err, ErrNoMachineKey) {
+		return holder, nil, err
+	}
+	keyPath, err := l.MachineKeyPath(machine)
+	if err != nil {
+		return Holder{}, nil, err
+	}
+	privatePath, err := l.MachinePrivateKeyPath(machine)
+	if err != nil {
+		return Holder{}, nil, err
+	}
+	if _, err := l.ReadMachinePrivateKey(machine); err == nil {
+		return Holder{}, nil, fmt.Errorf("machine %s has a private key in %s but no %s: restore that from git, or delete the private key to make a new pair",
+			machine, privatePath, keyPath)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return Holder{}, nil, err
+	}
+	admins, err := l.AdminRecipients()
+	if err != nil {
+		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
+	}
+	public, private, err := NewAgeKey()
+	if err != nil {
+		return Holder{}, nil, err
+	}
+	envelope, err := Encrypt(ctx, private, admins, now)
+	if err != nil {
+		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
+	}
+	holder = Holder{Name: machine, Keys: []Key{{PublicKey: public, Type: "age"}}}
+	keyFile, err := FormatKeys(holder.Keys)
+	if err != nil {
+		return Holder{}, nil, err
+	}
+	return holder, []File{{Path: keyPath, Data: keyFile}, {Path: privatePath, Data: envelope}}, nil
+}
+
+// MachinePrivateKey decrypts the private key of a machine (the line
+// AGE-SECRET-KEY-1… without a newline) and checks that it belongs to the
+// machine's key.json: [KeyMismatchError]. A machine that brought its own key
+// gives [fs.ErrNotExist].
+func MachinePrivateKey(ctx context.Context, l Layout, machine string, ids *Identities) ([]byte, error) {
+	holder, err := l.Machine(machine)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := l.ReadMachinePrivateKey(machine)
+	if err != nil {
+		return nil, err
+	}
+	keyPath, err := l.MachineKeyPath(machine)
+	if err != nil {
+		return nil, err
+	}
+	privatePath, err := l.MachinePrivateKeyPath(machine)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := Decrypt(ctx, envelope, ids)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", privatePath, err)
+	}
+	found, err := ParseIdentities(privatePath, plain)
+	if err != nil {
+		return nil, err
+	}
+	own := found.Recipients()
+	if len(own) != 1 || !slices.Equal(own, holder.Recipients()) {
+		return nil, &KeyMismatchError{
+			Machine: machine, KeyFile: keyPath, Announced: strings.Join(holder.Recipients(), ", "),
+			PrivateKey: privatePath, Actual: strings.Join(own, ", "),
+		}
+	}
+	return bytes.TrimSpace(plain), nil
+}

@@ -1,0 +1,218 @@
+package secrets
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Native is the layout of a repository made by `fleet init`:
+//
+//	sops/machines/<m>/secrets/<g>/<f>   sops/machines/<m>/facts/<g>/<f>
+//	sops/shared/secrets/<g>/<f>         sops/shared/facts/<g>/<f>
+//	sops/{machines,users}/<n>/key.json  sops/recovery/key.json
+//	sops/keys/<m>                       the machine's private key, for the administrators
+//	…/facts/<g>/.validation-hash
+//
+// It can be used by several goroutines at once.
+type Native struct {
+	root *os.Root
+}
+
+var _ Layout = (*Native)(nil)
+
+const (
+	machinesDir = "sops/machines"
+	sharedDir   = "sops/shared"
+	usersDir    = "sops/users"
+	keysDir     = "sops/keys"
+	recoveryKey = "sops/recovery/key.json"
+	secretsName = "secrets"
+	factsName   = "facts"
+	keyName     = "key.json"
+	hashName    = ".validation-hash"
+)
+
+// OpenNative opens the repository at dir, which must exist; sops/ need not.
+func OpenNative(dir string) (*Native, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the repository: %w", err)
+	}
+	return &Native{root: root}, nil
+}
+
+// Close releases the directory.
+func (n *Native) Close() error { return n.root.Close() }
+
+// Path is where the value lies, relative to the repository.
+func (n *Native) Path(ref Ref) (string, error) {
+	if err := checkName("file", ref.File); err != nil {
+		return "", err
+	}
+	dir, err := generatorDir(ref.Machine, ref.Generator, ref.Secret)
+	if err != nil {
+		return "", err
+	}
+	return path.Join(dir, ref.File), nil
+}
+
+// HashPath is where the validation hash of a generator lies.
+func (n *Native) HashPath(machine, generator string) (string, error) {
+	dir, err := generatorDir(machine, generator, false)
+	if err != nil {
+		return "", err
+	}
+	return path.Join(dir, hashName), nil
+}
+
+func generatorDir(machine, generator string, secret bool) (string, error) {
+	if err := checkName("generator", generator); err != nil {
+		return "", err
+	}
+	place := sharedDir
+	if machine != "" {
+		if err := checkName("machine", machine); err != nil {
+			return "", err
+		}
+		place = path.Join(machinesDir, machine)
+	}
+	if secret {
+		return path.Join(place, secretsName, generator), nil
+	}
+	return path.Join(place, factsName, generator), nil
+}
+
+// Exists tells whether the value is there, as a regular file.
+func (n *Native) Exists(ref Ref) (bool, error) {
+	file, err := n.Path(ref)
+	if err != nil {
+		return false, err
+	}
+	info, err := n.root.Stat(file)
+	if isMissing(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if !info.Mode().IsRegular() {
+		return false, fmt.Errorf("%s is not a file: remove it", file)
+	}
+	return true, nil
+}
+
+// Read gives the file of the value.
+func (n *Native) Read(ref Ref) ([]byte, error) {
+	file, err := n.Path(ref)
+	if err != nil {
+		return nil, err
+	}
+	return n.root.ReadFile(file)
+}
+
+// Hash reads the validation hash of a generator; "" if there is none.
+func (n *Native) Hash(machine, generator string) (string, error) {
+	file, err := n.HashPath(machine, generator)
+	if err != nil {
+		return "", err
+	}
+	hash, err := n.root.ReadFile(file)
+	if isMissing(err) {
+		return "", nil
+	}
+	return string(bytes.TrimSpace(hash)), err
+}
+
+// List gives every value on disk, sorted. What could not be a value because of
+// its name or kind is left out.
+func (n *Native) List() ([]Ref, error) {
+	refs, err := n.listPlace(sharedDir, "")
+	if err != nil {
+		return nil, err
+	}
+	machines, err := n.readDir(machinesDir, "machine")
+	if err != nil {
+		return nil, err
+	}
+	for _, machine := range machines {
+		own, err := n.listPlace(path.Join(machinesDir, machine), machine)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, own...)
+	}
+	slices.SortFunc(refs, compareRefs)
+	return refs, nil
+}
+
+func (n *Native) listPlace(place, machine string) ([]Ref, error) {
+	var refs []Ref
+	for _, kind := range []string{factsName, secretsName} {
+		generators, err := n.readDir(path.Join(place, kind), "generator")
+		if err != nil {
+			return nil, err
+		}
+		for _, generator := range generators {
+			files, err := n.readDir(path.Join(place, kind, generator), "file")
+			if err != nil {
+				return nil, err
+			}
+			for _, file := range files {
+				refs = append(refs, Ref{Machine: machine, Generator: generator, File: file, Secret: kind == secretsName})
+			}
+		}
+	}
+	return refs, nil
+}
+
+// readDir gives the names in a directory that can be of the given kind: regular
+// files for a file, directories for everything else.
+func (n *Native) readDir(dir, kind string) ([]string, error) {
+	entries, err := fs.ReadDir(n.root.FS(), dir)
+	if isMissing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		mode := entry.Type()
+		if mode&fs.ModeSymlink != 0 {
+			info, err := n.root.Stat(path.Join(dir, entry.Name()))
+			if err != nil {
+				continue
+			}
+			mode = info.Mode()
+		}
+		fits := mode.IsDir()
+		if kind == "file" {
+			fits = mode.IsRegular()
+		}
+		if fits && checkName(kind, entry.Name()) == nil {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+func compareRefs(a, b Ref) int {
+	return cmp.Or(
+		strings.Compare(a.Machine, b.Machine),
+		strings.Compare(a.Generator, b.Generator),
+		strings.Compare(a.File, b.File),
+	)
+}
+
+// isMissing is also true of a path that goes through a file.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}

@@ -1,0 +1,67 @@
+package ssh
+
+import (
+	"cmp"
+	"strings"
+	"time"
+)
+
+// Config says which host to reach and how. Only Target is needed, and Env for
+// everything that OpenSSH takes from the environment.
+type Config struct {
+	Target Target
+
+	// Env is the environment (KEY=value): HOME, USER, PATH, SSH_AUTH_SOCK and
+	// TMPDIR are read from it, and `ssh -G` runs in it.
+	Env []string
+
+	// File is an OpenSSH configuration used in place of the user's and the
+	// system's, like ssh -F.
+	File string
+
+	// IdentityFiles are private keys to offer besides the configured ones, like ssh -i.
+	IdentityFiles []string
+
+	// HostKeys are the host's public keys as the fleet's vars know them, each a
+	// line of authorized_keys. If there are any, known_hosts is not asked.
+	HostKeys []string
+	// HostKeysFrom says in errors where HostKeys come from, such as a file's path.
+	HostKeysFrom string
+
+	// ConnectTimeout bounds the way to the host up to its checked host key.
+	// Zero: as configured for OpenSSH, or else 10 seconds.
+	ConnectTimeout time.Duration
+	// SessionTimeout bounds the start of each command. Zero: 30 seconds.
+	SessionTimeout time.Duration
+	// KeepAlive is how often a silent host is asked whether it is there. Zero: 15 seconds.
+	KeepAlive time.Duration
+	// KeepAliveMax is how many unanswered questions close the connection. Zero: 4.
+	KeepAliveMax int
+}
+
+const (
+	connectTimeout = 10 * time.Second
+	// authTimeout is longer: a person may have to touch a security key.
+	authTimeout = time.Minute
+	// maxSessions stays below the 10 that sshd allows per connection, since a
+	// session that we gave up may still count there.
+	maxSessions = 8
+)
+
+func (c Config) withDefaults() Config {
+	c.SessionTimeout = cmp.Or(c.SessionTimeout, 30*time.Second)
+	c.KeepAlive = cmp.Or(c.KeepAlive, 15*time.Second)
+	c.KeepAliveMax = cmp.Or(c.KeepAliveMax, 4)
+	return c
+}
+
+// getenv is os.Getenv of the injected environment.
+func (c Config) getenv(name string) string {
+	value := ""
+	for _, entry := range c.Env {
+		if v, ok := strings.CutPrefix(entry, name+"="); ok {
+			value = v // the last one counts, as for os/exec
+		}
+	}
+	return value
+}

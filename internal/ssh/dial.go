@@ -1,0 +1,134 @@
+package ssh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Dial reaches the host, checks its key and authenticates. It is the only
+// handshake that a host sees from us: everything else shares the connection.
+func Dial(ctx context.Context, cfg Config) (*Conn, error) {
+	cfg = cfg.withDefaults()
+	s, err := resolve(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	check, err := newHostKeyCheck(cfg, s)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := collect(ctx, cfg, s)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.close()
+
+	timeout := cmp.Or(cfg.ConnectTimeout, s.connectTimeout, connectTimeout)
+	deadline := time.Now().Add(timeout)
+	address := net.JoinHostPort(s.host, strconv.Itoa(s.port))
+	name := cfg.Target.Host
+	if s.host != name || s.port != 22 {
+		name += " (" + address + ")"
+	}
+	raw, err := (&net.Dialer{Deadline: deadline}).DialContext(ctx, s.network, address)
+	if err != nil {
+		return nil, reachError(ctx, name, timeout, err)
+	}
+	raw.SetDeadline(deadline)
+	wire := &wire{Conn: raw}
+	client, err := handshake(ctx, wire, s.user, name, timeout, check, keys)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	raw.SetDeadline(time.Time{})
+	return newConn(cfg, client, wire), nil
+}
+
+// handshake makes an SSH connection of a byte stream, which may come from a
+// dial or, one day, from a jump host.
+func handshake(ctx context.Context, wire *wire, user, name string, timeout time.Duration, check *hostKeyCheck, keys *credentials) (*ssh.Client, error) {
+	stop := context.AfterFunc(ctx, func() {
+		wire.Close()
+		keys.close()
+	})
+	defer stop()
+
+	var keyErr error
+	var once sync.Once // the key is checked again whenever keys are exchanged anew
+	trusted := false
+	config := &ssh.ClientConfig{
+		User:              user,
+		HostKeyAlgorithms: check.algorithms,
+		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
+			err := check.callback(host, remote, key)
+			once.Do(func() {
+				if keyErr, trusted = err, err == nil; trusted {
+					wire.SetDeadline(time.Now().Add(authTimeout))
+				}
+			})
+			return err
+		},
+	}
+	keys.methods(config)
+	conn, channels, requests, err := ssh.NewClientConn(wire, check.name, config)
+	switch {
+	case err == nil:
+		return ssh.NewClient(conn, channels, requests), nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("connect to %s: %w", name, context.Cause(ctx))
+	case keyErr != nil:
+		return nil, fmt.Errorf("connect to %s: %w", name, keyErr)
+	case isTimeout(err) && trusted:
+		return nil, fmt.Errorf("authenticate at %s: %w (%s)", name, ErrTimeout, authTimeout)
+	case isTimeout(err):
+		return nil, fmt.Errorf("connect to %s: %w: it accepted the connection and said nothing for %s", name, ErrTimeout, timeout)
+	case trusted:
+		return nil, &AuthError{User: user, Host: name, Accepts: keys.accepts, Tried: keys.tried, Skipped: keys.skipped, Err: err}
+	default:
+		return nil, fmt.Errorf("connect to %s: %w: what answers there does not speak SSH as we do: %w", name, ErrUnreachable, err)
+	}
+}
+
+// reachError sorts the ways in which a network says no.
+func reachError(ctx context.Context, name string, timeout time.Duration, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("connect to %s: %w", name, context.Cause(ctx))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("connect to %s: %w: is sshd running there, on that port?", name, ErrRefused)
+	case isTimeout(err):
+		return fmt.Errorf("connect to %s: %w (%s)", name, ErrTimeout, timeout)
+	default:
+		return fmt.Errorf("connect to %s: %w: %w", name, ErrUnreachable, err)
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// wire counts what arrives, which is how keep-alives know that the host lives
+// while its answers to them queue behind other data.
+type wire struct {
+	net.Conn
+	received atomic.Uint64
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	w.received.Add(uint64(n))
+	return n, err
+}

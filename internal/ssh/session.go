@@ -1,0 +1,128 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// session is a started remote command that holds one of the connection's slots.
+type session struct {
+	*ssh.Session
+	finished chan struct{}
+	err      error // of Wait; valid after finished
+}
+
+// start runs line on the host once a slot is free. The returned session
+// finishes by itself; abandon cuts it short.
+func (c *Conn) start(ctx context.Context, line string, prepare func(*ssh.Session) error) (*session, error) {
+	select {
+	case <-c.done:
+		return nil, c.why(ErrClosed)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case c.slots <- struct{}{}:
+	}
+	s := &session{finished: make(chan struct{})}
+	started := make(chan error, 1)
+	var sent atomic.Bool
+	go func() {
+		defer func() { <-c.slots }()
+		defer close(s.finished)
+		var err error
+		if s.Session, err = c.open(); err != nil {
+			started <- err
+			return
+		}
+		defer s.Session.Close()
+		if err = prepare(s.Session); err == nil {
+			sent.Store(true)
+			err = s.Session.Start(line)
+		}
+		started <- err
+		if err == nil {
+			s.err = s.Session.Wait()
+		}
+	}()
+
+	timer := time.NewTimer(c.cfg.SessionTimeout)
+	defer timer.Stop()
+	var err error
+	select {
+	case err = <-started:
+		if err == nil {
+			return s, nil
+		}
+		c.settle()
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-timer.C:
+		err = fmt.Errorf("%w (%s)", ErrTimeout, c.cfg.SessionTimeout)
+	}
+	go c.abandonStarting(s, started)
+	return nil, c.startError(err, sent.Load())
+}
+
+// open opens a session. A host that has too many refuses; since it still
+// counts those that ended a moment ago, that is worth a second try.
+func (c *Conn) open() (*ssh.Session, error) {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
+		s, err := c.client.NewSession()
+		var refused *ssh.OpenChannelError
+		if err == nil || !errors.As(err, &refused) || pause > time.Second {
+			return s, err
+		}
+		select {
+		case <-c.done:
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// abandonStarting ends a session whose start nobody waits for any more.
+func (c *Conn) abandonStarting(s *session, started <-chan error) {
+	select {
+	case err := <-started:
+		if err == nil {
+			s.abandon()
+		}
+	case <-s.finished:
+	case <-c.done:
+	}
+}
+
+// startError says what is known when a command could not be started; sent is
+// whether the host may have begun it nevertheless.
+func (c *Conn) startError(err error, sent bool) error {
+	var refused *ssh.OpenChannelError
+	select {
+	case <-c.done:
+		if sent {
+			return c.why(ErrConnectionLost)
+		}
+		return c.why(ErrClosed)
+	default:
+	}
+	switch {
+	case errors.As(err, &refused):
+		return fmt.Errorf("%s refuses another session (%s); see MaxSessions in its sshd_config", c.host, refused.Message)
+	case sent && errors.Is(err, ErrTimeout):
+		return fmt.Errorf("%s: %w: the start of the command was not confirmed: %w", c.host, ErrConnectionLost, err)
+	default:
+		return fmt.Errorf("start a command on %s: %w", c.host, err)
+	}
+}
+
+// abandon asks the command to end and lets go of it, without waiting: either
+// can block on a dead line, until the keep-alives close it.
+func (s *session) abandon() {
+	go func() {
+		_ = s.Signal(ssh.SIGTERM)
+		_ = s.Session.Close()
+	}()
+}

@@ -1,0 +1,180 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Tunnel is a host's Nix store at hand: a local socket whose every connection
+// is a conversation with a Nix daemon of its own on the host.
+type Tunnel struct {
+	conn    *Conn
+	program string
+	dir     string
+	socket  net.Listener
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wait    sync.WaitGroup
+	sent    atomic.Int64
+
+	mu  sync.Mutex
+	err error
+}
+
+// findDaemon prints the first Nix daemon that is there. The PATH of a login
+// without a terminal often lacks it.
+const findDaemon = `for program in "$(command -v nix-daemon)" /run/current-system/sw/bin/nix-daemon \
+  /nix/var/nix/profiles/default/bin/nix-daemon "$HOME/.nix-profile/bin/nix-daemon" /etc/profiles/per-user/"$(id -un)"/bin/nix-daemon; do
+  if [ -x "$program" ]; then echo "$program"; exit; fi
+done
+echo "no nix-daemon in its PATH ($PATH), in /run/current-system/sw/bin, /nix/var/nix/profiles/default/bin or ~/.nix-profile/bin: install Nix there" >&2
+exit 127
+`
+
+// NixDaemon opens a tunnel to the host's store. The program is nix-daemon, or
+// one that takes --stdio as it does; empty, it is looked for on the host.
+// The context bounds the opening only: the tunnel stands until Close.
+func (c *Conn) NixDaemon(ctx context.Context, program string) (*Tunnel, error) {
+	if program == "" {
+		var out strings.Builder
+		if err := c.Run(ctx, Command{title: "look for nix-daemon", Args: []string{"sh", "-c", findDaemon}, Stdout: &out}); err != nil {
+			return nil, err
+		}
+		program = strings.TrimSpace(out.String())
+	}
+	dir, err := socketDir(c.cfg.getenv("TMPDIR"))
+	if err != nil {
+		return nil, fmt.Errorf("open the tunnel to the store of %s: %w", c.host, err)
+	}
+	socket, err := net.Listen("unix", filepath.Join(dir, socketName))
+	if err != nil {
+		os.Remove(dir)
+		return nil, fmt.Errorf("open the tunnel to the store of %s: %w", c.host, err)
+	}
+	t := &Tunnel{conn: c, program: program, dir: dir, socket: socket}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.wait.Go(t.accept)
+	return t, nil
+}
+
+const socketName = "nix"
+
+// socketDir makes a folder for us alone in which a socket's path is short
+// enough for the kernel.
+func socketDir(tmp string) (string, error) {
+	const pathMax = 104 // on macOS, with the final NUL; Linux has 108
+	if !filepath.IsAbs(tmp) || len(tmp)+len("/fleet-4294967295/"+socketName) >= pathMax {
+		tmp = "/tmp"
+	}
+	return os.MkdirTemp(tmp, "fleet-") // 0700
+}
+
+// StoreURI is what Nix calls the host's store, as in nix copy --to. What is
+// asked of the daemon works (queries, copying to, building), but not copying
+// from: Nix takes a socket for local and reads the files from the local disk.
+func (t *Tunnel) StoreURI() string { return "unix://" + t.socket.Addr().String() }
+
+// BytesSent is how much went to the host so far.
+func (t *Tunnel) BytesSent() int64 { return t.sent.Load() }
+
+// Err is the first thing that went wrong on the host's side. Nix itself knows
+// no more than "unexpected end-of-file".
+func (t *Tunnel) Err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+// Close ends all conversations and removes the socket.
+func (t *Tunnel) Close() error {
+	t.cancel()
+	err := t.socket.Close()
+	t.wait.Wait()
+	return errors.Join(err, os.Remove(t.dir))
+}
+
+func (t *Tunnel) accept() {
+	for {
+		local, err := t.socket.Accept()
+		if err != nil {
+			if t.ctx.Err() == nil {
+				t.fail(fmt.Errorf("accept at %s: %w", t.StoreURI(), err))
+			}
+			return
+		}
+		t.wait.Go(func() {
+			defer local.Close()
+			if err := t.serve(local.(*net.UnixConn)); err != nil && t.ctx.Err() == nil {
+				t.fail(fmt.Errorf("the store of %s: %w", t.conn.host, err))
+			}
+		})
+	}
+}
+
+func (t *Tunnel) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// serve joins a local connection with a daemon on the host. The local side
+// sees the end only when we know how the daemon ended, so that Err has the
+// reason before Nix complains.
+func (t *Tunnel) serve(local *net.UnixConn) error {
+	ctx, cancel := context.WithCancelCause(t.ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { local.Close() })()
+	args := []string{t.program, "--stdio"}
+	line, err := commandLine(args)
+	if err != nil {
+		return err
+	}
+	tail := &tail{}
+	stderr := &gate{w: tail}
+	var stdin io.WriteCloser
+	s, err := t.conn.start(ctx, line, func(s *ssh.Session) (err error) {
+		s.Stdout, s.Stderr = &gate{w: local, fail: cancel}, stderr
+		stdin, err = s.StdinPipe()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		// Ends when either side does; a half-closed connection can still receive.
+		_, _ = io.Copy(counter{stdin, &t.sent}, local)
+		_ = stdin.Close()
+	}()
+	select {
+	case <-s.finished:
+	case <-ctx.Done(): // the tunnel is closed, or the local program has gone
+		s.abandon()
+		return nil
+	}
+	stderr.close()
+	return t.conn.result(s.err, display(args), tail)
+}
+
+// counter counts what it passes on.
+type counter struct {
+	io.Writer
+	sum *atomic.Int64
+}
+
+func (c counter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.sum.Add(int64(n))
+	return n, err
+}

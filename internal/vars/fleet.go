@@ -1,0 +1,180 @@
+package vars
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/secrets"
+)
+
+// Fleet is what this package works on: the values of some machines of a fleet.
+type Fleet struct {
+	// Root is the folder of the flake, that of the layout.
+	Root   string
+	Layout secrets.Layout
+	// Identities are the keys of whoever runs fleet.
+	Identities *secrets.Identities
+	Inventory  *flake.Inventory
+	// Machines are the selected machines. Values of others are not looked at.
+	Machines map[string]*flake.Details
+	// Env is the environment that git runs in.
+	Env []string
+}
+
+// Plan says what [Fleet.Run] would do. It changes nothing, so what an
+// interrupted run has left is only noted; see [Fleet.Recover].
+func (f *Fleet) Plan(ctx context.Context, req Request) (*Plan, error) {
+	g, err := NewGraph(f.Machines)
+	if err != nil {
+		return nil, err
+	}
+	now, err := f.situation(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	p, err := NewPlan(g, now, req)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Steps)+len(p.MachineKeys) > 0 {
+		admins, err := f.Layout.AdminRecipients()
+		if err != nil {
+			return nil, err
+		}
+		if own := f.Identities.Recipients(); !slices.ContainsFunc(own, func(k string) bool { return slices.Contains(admins, k) }) {
+			p.Notes = append(p.Notes, "none of your keys is among those of the administrators, so you will not be able to read what is made; `fleet vars keys init` adds yours")
+		}
+	}
+	r, err := openRepo(ctx, f.Root, f.Env)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(r.journalFile()); err == nil {
+		p.Notes = append(p.Notes, "a run was interrupted here; the next `fleet vars generate` completes it first")
+	}
+	return p, nil
+}
+
+// Recover completes what an interrupted run has left, and says what it did; ""
+// if there was nothing. It comes before [Fleet.Plan] in whatever changes values.
+func (f *Fleet) Recover(ctx context.Context, limits Limits) (string, error) {
+	r, err := openRepo(ctx, f.Root, f.Env)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(r.journalFile()); err != nil {
+		return "", nil
+	}
+	t, done, err := r.begin(ctx, limits.withDefaults(), nil)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	return t.recovered, nil
+}
+
+// transaction is a lock that is held, and a journal that is empty.
+type transaction struct {
+	*transactor
+	recovered string
+}
+
+// begin takes the lock and completes what an interrupted run has left.
+func (r *repo) begin(ctx context.Context, limits Limits, step func(string) error) (*transaction, func(), error) {
+	unlock, err := lock(ctx, r.lockFile(), limits.Lock)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := os.OpenRoot(r.root)
+	if err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	done := func() {
+		_ = root.Close()
+		unlock()
+	}
+	// From here on an interruption must not stop half-way.
+	ctx = context.WithoutCancel(ctx)
+	t := &transaction{transactor: &transactor{
+		root: root, journal: r.journalFile(), step: step,
+		track:  func(j journal) error { return r.track(ctx, j) },
+		commit: func(j journal) error { return r.commit(ctx, j) },
+	}}
+	if t.recovered, err = t.recover(); err != nil {
+		done()
+		return nil, nil, err
+	}
+	return t, done, nil
+}
+
+// write switches files at once; with a message they are committed as well.
+func (t *transaction) write(files []secrets.File, message string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	return t.apply(files, message)
+}
+
+// situation looks at what is there of the generators of a graph.
+func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
+	now := Situation{Generators: map[ID]GeneratorState{}, MachineKeys: map[string]KeyState{}}
+	r, err := f.readers()
+	if err != nil {
+		return now, err
+	}
+	for machine := range f.Machines {
+		state := KeyState{}
+		if _, err := f.Layout.Machine(machine); err == nil {
+			state.Present = true
+		} else if !errors.Is(err, secrets.ErrNoMachineKey) {
+			return now, err
+		}
+		if envelope, err := f.Layout.ReadMachinePrivateKey(machine); err == nil {
+			audit, err := r.auditKey(envelope)
+			if err == nil {
+				state.Lacks = audit.Lacks
+			}
+		}
+		now.MachineKeys[machine] = state
+	}
+	for _, id := range g.order {
+		if err := ctx.Err(); err != nil {
+			return now, err
+		}
+		n := g.nodes[id]
+		state := GeneratorState{Present: map[string]bool{}, Lacks: map[string][]string{}, Damaged: map[string]string{}}
+		if state.Hash, err = f.Layout.Hash(id.Machine, id.Name); err != nil {
+			return now, err
+		}
+		for name := range n.Def.Files {
+			ref := n.ref(name)
+			if state.Present[name], err = f.Layout.Exists(ref); err != nil {
+				return now, err
+			}
+			if !state.Present[name] || !ref.Secret {
+				continue
+			}
+			audit, err := r.audit(n, name)
+			if err != nil {
+				state.Damaged[name] = err.Error()
+			} else if len(audit.Lacks) > 0 {
+				state.Lacks[name] = audit.Lacks
+			}
+		}
+		now.Generators[id] = state
+	}
+	return now, nil
+}
+
+// ref names a file of the generator in the layout.
+func (n *Node) ref(file string) secrets.Ref {
+	return secrets.Ref{Machine: n.Machine, Generator: n.Name, File: file, Secret: n.Def.Files[file].Secret}
+}
+
+// machineError says of which machine an error tells.
+func machineError(machine string, err error) error { return fmt.Errorf("machine %s: %w", machine, err) }

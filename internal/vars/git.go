@@ -1,0 +1,131 @@
+package vars
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// repo is the folder of a flake, which may lie in a git work tree.
+type repo struct {
+	root string
+	// gitDir is empty where there is no work tree.
+	gitDir string
+	env    []string
+}
+
+// gitTimeout bounds a call of git: a hook or a signing program may wait for
+// somebody who is not there.
+const gitTimeout = 2 * time.Minute
+
+// openRepo finds out whether the folder is in a work tree. Without git nothing
+// is tracked, and nothing needs to be.
+func openRepo(ctx context.Context, root string, env []string) (*repo, error) {
+	r := &repo{root: root, env: gitEnv(env)}
+	out, err := r.git(ctx, "rev-parse", "--is-inside-work-tree", "--absolute-git-dir")
+	var exit *exec.ExitError
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.As(err, &exit) && strings.Contains(err.Error(), "not a git repository"):
+		return r, nil
+	case err != nil:
+		return nil, err
+	}
+	if inside, dir, _ := strings.Cut(strings.TrimSpace(out), "\n"); inside == "true" {
+		r.gitDir = dir
+	}
+	return r, nil
+}
+
+// gitEnv keeps from git and its hooks what is only fleet's business.
+func gitEnv(env []string) []string {
+	kept := []string{}
+	for _, v := range env {
+		if !strings.HasPrefix(v, "SOPS_") && !strings.HasPrefix(v, "FLEET_PROMPT_") && !strings.HasPrefix(v, "LC_ALL=") {
+			kept = append(kept, v)
+		}
+	}
+	return append(kept, "LC_ALL=C", "GIT_TERMINAL_PROMPT=0")
+}
+
+// lockFile and journalFile lie where git does not look at them.
+func (r *repo) lockFile() string {
+	if r.gitDir == "" {
+		return filepath.Join(r.root, "fleet-vars.lock")
+	}
+	return filepath.Join(r.gitDir, "fleet-vars.lock")
+}
+
+func (r *repo) journalFile() string {
+	if r.gitDir == "" {
+		return filepath.Join(r.root, ".fleet", "vars-journal.json")
+	}
+	return filepath.Join(r.gitDir, "fleet", "vars-journal.json")
+}
+
+// track lets git know of new files, and of nothing else: a flake sees only what
+// git tracks.
+func (r *repo) track(ctx context.Context, j journal) error {
+	added := []string{}
+	for _, f := range j.Files {
+		if f.New {
+			added = append(added, f.Final)
+		}
+	}
+	if r.gitDir == "" || len(added) == 0 {
+		return nil
+	}
+	if err := r.gitPaths(ctx, added, "add", "--intent-to-add"); err != nil {
+		return fmt.Errorf("the values are written, but git does not know the new ones, so the flake does not see them; `git -C %s add --intent-to-add sops` tells it: %w", r.root, err)
+	}
+	return nil
+}
+
+// commit commits exactly the files of a transaction.
+func (r *repo) commit(ctx context.Context, j journal) error {
+	if r.gitDir == "" {
+		return nil
+	}
+	all := []string{}
+	for _, f := range j.Files {
+		all = append(all, f.Final)
+	}
+	if err := r.gitPaths(ctx, all, "commit", "--quiet", "--only", "--message", j.Message); err != nil {
+		return fmt.Errorf("the values are written, but could not be committed; `git -C %s commit -- sops` does it: %w", r.root, err)
+	}
+	return nil
+}
+
+// gitPaths hands the paths over on standard input, because a large fleet has
+// more than fit into arguments, and literally, because a name may hold a star.
+func (r *repo) gitPaths(ctx context.Context, paths []string, args ...string) error {
+	args = append([]string{"--literal-pathspecs"}, args...)
+	_, err := r.run(ctx, strings.Join(paths, "\x00"), append(args, "--pathspec-from-file=-", "--pathspec-file-nul")...)
+	return err
+}
+
+func (r *repo) git(ctx context.Context, args ...string) (string, error) {
+	return r.run(ctx, "", args...)
+}
+
+func (r *repo) run(ctx context.Context, input string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", r.root}, args...)...)
+	cmd.Env = r.env
+	cmd.Stdin = strings.NewReader(input)
+	cmd.WaitDelay = 5 * time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return "", fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}

@@ -1,0 +1,271 @@
+package vars
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/crs58/fleet/internal/secrets"
+)
+
+// A transaction switches a set of files at once:
+//
+//  1. the journal names every staged file and every new folder,  phase "staging"
+//  2. each file is written and synced beside its place,
+//  3. the journal says that all are there,                       phase "switching"
+//  4. each staged file is renamed to its place,
+//  5. git is told of new files,
+//  6. the journal is removed,
+//  7. if that was wanted, the files are committed.
+//
+// A crash before 3 is undone by the next run, one after 3 is finished by it.
+// Only when it hits 7 the values are there and not committed.
+const (
+	phaseStaging   = "staging"
+	phaseSwitching = "switching"
+)
+
+// journal is what is on disk of a transaction. Paths are relative to the root of
+// the repository, with slashes.
+type journal struct {
+	Phase   string   `json:"phase"`
+	Files   []staged `json:"files"`
+	Folders []string `json:"folders"` // made by the transaction, parents first
+	Message string   `json:"message"` // of the commit, "" for none
+}
+
+type staged struct {
+	Stage string `json:"stage"`
+	Final string `json:"final"`
+	New   bool   `json:"new"`
+}
+
+// transactor changes files below a root. Step is called before every single
+// step, so that a test can stop there; it is nil otherwise.
+type transactor struct {
+	root    *os.Root
+	journal string // path of the journal file
+	step    func(name string) error
+	// track and commit are what git is to do.
+	track, commit func(journal) error
+}
+
+func (t *transactor) before(step string) error {
+	if t.step == nil {
+		return nil
+	}
+	return t.step(step)
+}
+
+// apply brings files to their places. If it fails before all are staged nothing
+// has changed; if it fails later the journal stays and [transactor.recover]
+// finishes the work.
+func (t *transactor) apply(files []secrets.File, message string) error {
+	j := journal{Phase: phaseStaging, Files: []staged{}, Folders: []string{}, Message: message}
+	for _, f := range files {
+		dir, base := path.Split(f.Path)
+		_, err := t.root.Lstat(filepath.FromSlash(f.Path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		j.Files = append(j.Files, staged{Stage: dir + "." + base + ".fleet-new", Final: f.Path, New: err != nil})
+		for _, folder := range parents(f.Path) {
+			if _, err := t.root.Lstat(filepath.FromSlash(folder)); errors.Is(err, fs.ErrNotExist) && !slices.Contains(j.Folders, folder) {
+				j.Folders = append(j.Folders, folder)
+			}
+		}
+	}
+	if err := t.save(j); err != nil {
+		return errors.Join(err, t.undo(j))
+	}
+	if err := t.stage(j, files); err != nil {
+		return errors.Join(fmt.Errorf("nothing was changed: %w", err), t.undo(j))
+	}
+	j.Phase = phaseSwitching
+	if err := t.save(j); err != nil {
+		return errors.Join(fmt.Errorf("nothing was changed: %w", err), t.undo(j))
+	}
+	return t.finish(j)
+}
+
+func (t *transactor) stage(j journal, files []secrets.File) error {
+	for _, folder := range j.Folders {
+		if err := t.before("mkdir " + folder); err != nil {
+			return err
+		}
+		if err := t.root.Mkdir(filepath.FromSlash(folder), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	for i, f := range j.Files {
+		if err := t.before("stage " + f.Final); err != nil {
+			return err
+		}
+		if err := t.write(f.Stage, files[i].Data); err != nil {
+			return err
+		}
+	}
+	return t.syncFolders(j)
+}
+
+// finish switches what is not switched yet.
+func (t *transactor) finish(j journal) error {
+	for _, f := range j.Files {
+		if err := t.before("switch " + f.Final); err != nil {
+			return err
+		}
+		err := t.root.Rename(filepath.FromSlash(f.Stage), filepath.FromSlash(f.Final))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // switched before the crash
+			return fmt.Errorf("the values are only partly in place, and the next `fleet vars generate` finishes this: %w", err)
+		}
+	}
+	if err := t.syncFolders(j); err != nil {
+		return err
+	}
+	if err := t.before("track"); err != nil {
+		return err
+	}
+	// Values that git does not know of stay: the error tells what to do.
+	tracked := t.track(j)
+	if err := t.before("end"); err != nil {
+		return err
+	}
+	if err := errors.Join(tracked, t.end()); err != nil || j.Message == "" {
+		return err
+	}
+	if err := t.before("commit"); err != nil {
+		return err
+	}
+	return t.commit(j)
+}
+
+// undo takes back what was staged.
+func (t *transactor) undo(j journal) error {
+	var errs []error
+	for _, f := range j.Files {
+		if err := t.root.Remove(filepath.FromSlash(f.Stage)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	for _, folder := range slices.Backward(j.Folders) {
+		// One that somebody else has put something into stays.
+		_ = t.root.Remove(filepath.FromSlash(folder))
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return t.end()
+}
+
+// recover completes what a crash has left, and tells what it did: "" if there
+// was nothing to do.
+func (t *transactor) recover() (string, error) {
+	j, err := t.load()
+	if j == nil || err != nil {
+		return "", err
+	}
+	if j.Phase == phaseSwitching {
+		if err := t.finish(*j); err != nil {
+			return "", fmt.Errorf("an interrupted run could not be finished: %w", err)
+		}
+		return fmt.Sprintf("finished an interrupted run: %d files are in place", len(j.Files)), nil
+	}
+	if err := t.undo(*j); err != nil {
+		return "", fmt.Errorf("an interrupted run could not be undone: %w", err)
+	}
+	return "undid an interrupted run that had changed nothing yet", nil
+}
+
+// load reads the journal; nil if there is none.
+func (t *transactor) load() (*journal, error) {
+	data, err := os.ReadFile(t.journal)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var j journal
+	if err := json.Unmarshal(data, &j); err != nil || j.Phase != phaseStaging && j.Phase != phaseSwitching {
+		return nil, fmt.Errorf("the journal %s is damaged: look at `git status`, then remove it", t.journal)
+	}
+	return &j, nil
+}
+
+// save replaces the journal for good: the new one is on disk when it returns.
+func (t *transactor) save(j journal) error {
+	if err := t.before("journal " + j.Phase); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(j, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(t.journal), 0o755); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(t.journal, data, 0o644); err != nil {
+		return err
+	}
+	return syncFolder(os.Open(filepath.Dir(t.journal)))
+}
+
+func (t *transactor) end() error {
+	if err := os.Remove(t.journal); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncFolder(os.Open(filepath.Dir(t.journal)))
+}
+
+func (t *transactor) write(name string, data []byte) error {
+	name = filepath.FromSlash(name)
+	if err := t.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncFolders makes the names in all folders of the transaction durable.
+func (t *transactor) syncFolders(j journal) error {
+	done := map[string]bool{}
+	for _, f := range j.Files {
+		for _, folder := range append(parents(f.Final), ".") {
+			if done[folder] {
+				continue
+			}
+			done[folder] = true
+			if err := syncFolder(t.root.Open(filepath.FromSlash(folder))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func syncFolder(f *os.File, err error) error {
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// parents lists the folders above a path, outermost first.
+func parents(p string) (folders []string) {
+	for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+		folders = append(folders, dir)
+	}
+	slices.Reverse(folders)
+	return folders
+}

@@ -1,0 +1,158 @@
+package vars
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// planned makes a plan of generators of which some files are present.
+func planned(t *testing.T, machines map[string][]*genT, present map[ID][]string, req Request) (*Plan, error) {
+	t.Helper()
+	g, err := NewGraph(details(machines))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := Situation{Generators: map[ID]GeneratorState{}, MachineKeys: map[string]KeyState{}}
+	for id := range g.nodes {
+		state := GeneratorState{Present: map[string]bool{}}
+		for _, file := range present[id] {
+			state.Present[file] = true
+		}
+		now.Generators[id] = state
+	}
+	for machine := range machines {
+		now.MachineKeys[machine] = KeyState{}
+	}
+	return NewPlan(g, now, req)
+}
+
+func TestPlanText(t *testing.T) {
+	web := func(name string) ID { return ID{Machine: "web", Name: name} }
+	machines := map[string][]*genT{
+		"web": {
+			shared(gen("ca", "", "key:local")),
+			needs(gen("cert", "", "c"), "ca"),
+			needs(gen("leaf", "", "l"), "cert"),
+			asks(asks(gen("wifi", "", "hash"), "password", true), "name", false),
+			gen("part", "", "a", "b"),
+			needs(gen("after-part", "", "x"), "part"),
+			gen("public", "", "p:public"),
+		},
+		"db":  {shared(gen("ca", "", "key:local"))},
+		"new": {gen("token", "", "t")},
+	}
+	present := map[ID][]string{web("cert"): {"c"}, web("leaf"): {"l"}, web("part"): {"a"}, web("wifi"): {"password", "hash"}}
+	for _, tt := range []struct {
+		name string
+		req  Request
+		want string
+	}{
+		{"all", Request{}, `make a key for
+  new, web
+run
+  ca (shared by db, web): makes key
+  token on new: makes t
+  public on web: makes p
+refuse
+  part on web: b is missing while a exists; ` + "`--regenerate part`" + ` makes all its values anew and replaces a
+  after-part on web: it depends on part on web, which is refused
+note
+  cert on web was made from ca (shared) and keeps its values; ` + "`--regenerate ca,cert`" + ` renews both
+`},
+		{"regenerate", Request{Regenerate: []string{"cert", "ca", "wifi"}, Generators: []string{"cert"}}, `make a key for
+  web
+run
+  ca (shared by db, web): makes key
+  cert on web: REPLACES c; after ca (shared)
+  wifi on web: REPLACES hash, password; asks for name, password (kept)
+note
+  leaf on web was made from cert on web and keeps its values; ` + "`--regenerate cert,leaf`" + ` renews both
+`},
+		{"only what is needed", Request{Generators: []string{"public"}}, "make a key for\n  web\nrun\n  public on web: makes p\n"},
+		{"a dependency that has its values", Request{Generators: []string{"leaf"}}, "make a key for\n  web\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := planned(t, machines, present, tt.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := tt.want
+			if tt.name == "only what is needed" {
+				want = "run\n  public on web: makes p\n"
+			}
+			if diff := cmp.Diff(want, p.String()); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if _, err := json.Marshal(p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if _, err := planned(t, machines, nil, Request{Regenerate: []string{"wify"}}); err == nil || !strings.Contains(err.Error(), "no selected machine has a generator wify, did you mean wifi?") {
+		t.Errorf("got %v", err)
+	}
+	p, err := planned(t, one(gen("x", "", "f:public")), map[ID][]string{web("x"): {"f"}}, Request{})
+	if err != nil || !p.Empty() || p.String() != "nothing to do: every value is there\n" {
+		t.Errorf("got %v, %v", p, err)
+	}
+}
+
+// Whatever is there: nothing that exists is replaced unless it was named, what
+// runs finds its dependencies made, and all that is missing runs or is refused.
+func FuzzPlan(f *testing.F) {
+	for seed := range uint64(50) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		g, err := NewGraph(details(randomMachines(r)))
+		if err != nil {
+			return
+		}
+		now := Situation{Generators: map[ID]GeneratorState{}}
+		for _, id := range g.order {
+			now.Generators[id] = GeneratorState{Present: map[string]bool{"f": r.IntN(2) == 0, "p": r.IntN(2) == 0}}
+		}
+		req := Request{}
+		for _, name := range g.names() {
+			if r.IntN(6) == 0 {
+				req.Regenerate = append(req.Regenerate, name)
+			}
+			if r.IntN(3) == 0 {
+				req.Generators = append(req.Generators, name)
+			}
+		}
+		p, err := NewPlan(g, now, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := map[ID]bool{}
+		refused := map[ID]bool{}
+		for _, refusal := range p.Refused {
+			refused[refusal.ID] = true
+		}
+		for _, step := range p.Steps {
+			if len(step.Replaces) > 0 && !slices.Contains(req.Regenerate, step.Name) {
+				t.Errorf("%s replaces %v and was not named", step.ID, step.Replaces)
+			}
+			for _, dep := range g.nodes[step.ID].DependsOn {
+				if state := now.Generators[dep]; !done[dep] && !(state.Present["f"] && state.Present["p"]) {
+					t.Errorf("%s runs and %s has no values", step.ID, dep)
+				}
+			}
+			done[step.ID] = true
+		}
+		for _, id := range g.order {
+			asked := len(req.Generators) == 0 || slices.Contains(req.Generators, id.Name) || slices.Contains(req.Regenerate, id.Name)
+			state := now.Generators[id]
+			if asked && !(state.Present["f"] && state.Present["p"]) && !done[id] && !refused[id] {
+				t.Errorf("%s has missing values and neither runs nor is refused", id)
+			}
+		}
+	})
+}

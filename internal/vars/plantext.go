@@ -1,0 +1,77 @@
+package vars
+
+import (
+	"fmt"
+	"strings"
+)
+
+// String is the plan as it is shown to a person.
+func (p *Plan) String() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	title := func(text string, n int) bool {
+		if n > 0 {
+			b.WriteString(text + "\n")
+		}
+		return n > 0
+	}
+	if p.Empty() {
+		b.WriteString("nothing to do: every value is there\n")
+	}
+	if title("make a key for", len(p.MachineKeys)) {
+		line("%s", strings.Join(p.MachineKeys, ", "))
+	}
+	if title("run", len(p.Steps)) {
+		for _, step := range p.Steps {
+			line("%s", step.describe())
+		}
+	}
+	if title("encrypt for more readers (the values stay)", len(p.Rewraps)) {
+		for _, r := range p.Rewraps {
+			line("%s: %s", r, strings.Join(r.Add, ", "))
+		}
+	}
+	if title("refuse", len(p.Refused)) {
+		for _, r := range p.Refused {
+			line("%s: %s", r.ID, r.Reason)
+		}
+	}
+	if title("note", len(p.Notes)) {
+		for _, note := range p.Notes {
+			line("%s", note)
+		}
+	}
+	return b.String()
+}
+
+func (s Step) describe() string {
+	text := s.ID.String()
+	if s.Shared() {
+		text = fmt.Sprintf("%s (shared by %s)", s.Name, strings.Join(s.Machines, ", "))
+	}
+	if len(s.Missing) > 0 {
+		text += ": makes " + strings.Join(s.Missing, ", ")
+	}
+	if len(s.Replaces) > 0 {
+		text += ": REPLACES " + strings.Join(s.Replaces, ", ")
+	}
+	var asks []string
+	for _, q := range s.Prompts {
+		if q.Stored {
+			asks = append(asks, q.Prompt.Name+" (kept)")
+		} else {
+			asks = append(asks, q.Prompt.Name)
+		}
+	}
+	if len(asks) > 0 {
+		text += "; asks for " + strings.Join(asks, ", ")
+	}
+	if len(s.After) > 0 {
+		var after []string
+		for _, id := range s.After {
+			after = append(after, id.String())
+		}
+		text += "; after " + strings.Join(after, ", ")
+	}
+	return text
+}

@@ -1,0 +1,143 @@
+package vars
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/crs58/fleet/internal/secrets"
+)
+
+// readers knows who is to read which secret, and whose key is whose.
+type readers struct {
+	fleet *Fleet
+	// machines are the keys of all machines of the inventory that have one.
+	machines map[string]secrets.Holder
+	names    map[string]string // public key → whose it is
+	admins   []string
+}
+
+// audit compares who can read a secret with who should, by name.
+type audit struct {
+	Lacks []string
+	Extra []string
+}
+
+func (f *Fleet) readers() (*readers, error) {
+	r := &readers{fleet: f, machines: map[string]secrets.Holder{}, names: map[string]string{}}
+	for machine := range f.Inventory.Machines {
+		holder, err := f.Layout.Machine(machine)
+		if errors.Is(err, secrets.ErrNoMachineKey) {
+			continue
+		}
+		if err != nil {
+			return nil, machineError(machine, err)
+		}
+		r.add(machine, holder)
+	}
+	admins, err := f.Layout.AdminRecipients()
+	if err != nil && !errors.Is(err, secrets.ErrNoAdmin) {
+		return nil, err
+	}
+	r.admins = admins
+	for _, key := range admins {
+		r.names[key] = "the recovery key"
+	}
+	users, err := f.Layout.Users()
+	if err != nil {
+		return nil, err
+	}
+	for _, user := range users {
+		for _, key := range user.Recipients() {
+			r.names[key] = "administrator " + user.Name
+		}
+	}
+	return r, nil
+}
+
+// add makes a machine's key known.
+func (r *readers) add(machine string, holder secrets.Holder) {
+	r.machines[machine] = holder
+	for _, key := range holder.Recipients() {
+		r.names[key] = "machine " + machine
+	}
+}
+
+// holders are the machines that a secret is deployed to. Of a shared one, these
+// are also machines that are not selected now but can read it already.
+func (r *readers) holders(n *Node, file string, recipients []string) (holders []secrets.Holder) {
+	if !n.Def.Files[file].Deploy {
+		return nil
+	}
+	for _, machine := range sorted(r.machines) {
+		holder := r.machines[machine]
+		_, selected := r.fleet.Machines[machine]
+		reads := func(key string) bool { return slices.Contains(recipients, key) }
+		if slices.Contains(n.Machines, machine) || n.Shared() && !selected && slices.ContainsFunc(holder.Recipients(), reads) {
+			holders = append(holders, holder)
+		}
+	}
+	return holders
+}
+
+// audit compares the readers of an existing secret with the wanted ones.
+func (r *readers) audit(n *Node, file string) (audit, error) {
+	ref := n.ref(file)
+	envelope, err := r.fleet.Layout.Read(ref)
+	if err != nil {
+		return audit{}, err
+	}
+	actual, err := secrets.EnvelopeRecipients(envelope)
+	if err != nil {
+		return audit{}, fmt.Errorf("%s: %w", ref, err)
+	}
+	wanted, err := r.fleet.Layout.Wanted(ref, r.holders(n, file, actual))
+	if err != nil && !errors.Is(err, secrets.ErrNoAdmin) {
+		return audit{}, err
+	}
+	a := r.compare(actual, wanted)
+	if n.Def.Files[file].Deploy {
+		for _, machine := range n.Machines {
+			if _, ok := r.machines[machine]; !ok {
+				a.Lacks = append(a.Lacks, "machine "+machine)
+			}
+		}
+	}
+	return a, nil
+}
+
+// auditKey compares the readers of a machine's private key.
+func (r *readers) auditKey(envelope []byte) (audit, error) {
+	actual, err := secrets.EnvelopeRecipients(envelope)
+	if err != nil {
+		return audit{}, err
+	}
+	return r.compare(actual, r.admins), nil
+}
+
+func (r *readers) compare(actual, wanted []string) (a audit) {
+	if secrets.SameRecipients(actual, wanted) {
+		return a
+	}
+	for _, key := range wanted {
+		if !slices.Contains(actual, key) {
+			a.Lacks = append(a.Lacks, r.name(key))
+		}
+	}
+	for _, key := range actual {
+		if !slices.Contains(wanted, key) {
+			a.Extra = append(a.Extra, r.name(key))
+		}
+	}
+	slices.Sort(a.Lacks)
+	slices.Sort(a.Extra)
+	a.Lacks, a.Extra = slices.Compact(a.Lacks), slices.Compact(a.Extra)
+	return a
+}
+
+func (r *readers) name(key string) string {
+	if name, ok := r.names[key]; ok {
+		return name
+	}
+	return "the unknown key " + key
+}

@@ -1,0 +1,327 @@
+package vars
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The walls, each with a test in sandbox_linux_test.go:
+//
+//   - namespaces of its own for users, processes, network, mounts, IPC, host
+//     name and cgroups; no privilege. Of root a user id is used that nobody has:
+//     the kernel's switches in /proc/sys and the nodes in /dev belong to root
+//     in every namespace;
+//   - of files only /nix/store (read-only), $in and $prompts (read-only), $out,
+//     and an empty /tmp of limited size;
+//   - no variable of the caller, also not in /proc/1/environ: bubblewrap itself
+//     gets an empty environment;
+//   - no terminal and no input;
+//   - a time limit, a limit for each file, no core dumps;
+//   - when the script ends everything it has started is killed, and is dead
+//     before $out is read.
+const (
+	sandboxTmpBytes = 256 << 20
+	sandboxUser     = "fleet:x:1000:1000:fleet:/tmp:/bin/sh\n"
+	sandboxGroup    = "fleet:x:1000:\n"
+	sandboxHosts    = "127.0.0.1 localhost\n::1 localhost\n"
+)
+
+// sandbox runs scripts by means of bubblewrap.
+type sandbox struct {
+	bwrap, prlimit string
+	limits         Limits
+	uid            int // outside; inside it is always 1000
+}
+
+// unusedUIDs is the begin of a range that no distribution, container manager or
+// systemd uses; it is longer than the largest process id.
+const unusedUIDs = 0x7000_0000
+
+// newSandbox finds bubblewrap in the caller's PATH.
+func newSandbox(limits Limits) (*sandbox, error) {
+	bwrap, err := exec.LookPath("bwrap")
+	if err != nil {
+		return nil, fmt.Errorf("bubblewrap is needed to run generators and is not in PATH (install the package bubblewrap): %w", err)
+	}
+	prlimit, err := exec.LookPath("prlimit")
+	if err != nil {
+		return nil, fmt.Errorf("prlimit is needed to run generators and is not in PATH (install the package util-linux): %w", err)
+	}
+	sweep(shmDir, time.Now())
+	uid := os.Geteuid()
+	if uid == 0 {
+		uid = unusedUIDs + os.Getpid()
+	}
+	return &sandbox{bwrap: bwrap, prlimit: prlimit, limits: limits, uid: uid}, nil
+}
+
+// run runs a script and gives every regular file that it left in $out.
+func (s *sandbox) run(ctx context.Context, j job) (outputs map[string][]byte, err error) {
+	w, err := newWorkspace(j, s.uid)
+	if err != nil {
+		return nil, fmt.Errorf("generator %s: %w", j.id, err)
+	}
+	defer func() {
+		if rm := w.remove(); rm != nil {
+			err = errors.Join(err, fmt.Errorf("generator %s: its folder holds secrets in memory and could not be removed: %w", j.id, rm))
+		}
+	}()
+	log := &tail{limit: s.limits.LogBytes}
+	reason, err := s.exec(ctx, j, w, log)
+	if err != nil {
+		return nil, fmt.Errorf("generator %s: %w", j.id, err)
+	}
+	outputs, readErr := w.outputs(s.limits.FileBytes)
+	if reason == "" && readErr != nil {
+		reason = readErr.Error()
+	}
+	if reason != "" {
+		return nil, &ScriptError{ID: j.id, Reason: reason, Output: log.text(j.secrets(outputs))}
+	}
+	return outputs, nil
+}
+
+// exec runs the script. The reason tells what is wrong with the script, the
+// error what is wrong with running it.
+func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) (reason string, err error) {
+	// --die-with-parent is about the thread that starts the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	limited, cancel := context.WithTimeout(ctx, s.limits.Timeout)
+	defer cancel()
+	var files fds
+	defer files.close()
+	args := []string{
+		s.bwrap, "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL",
+		"--hostname", hostname(j.id), "--die-with-parent", "--new-session",
+		"--clearenv", "--setenv", "PATH", "/bin", "--setenv", "HOME", "/tmp", "--setenv", "TMPDIR", "/tmp",
+		"--setenv", "in", "/in", "--setenv", "out", "/out", "--setenv", "prompts", "/prompts",
+		"--size", strconv.Itoa(1 << 20), "--tmpfs", "/",
+		"--ro-bind", "/nix/store", "/nix/store",
+		"--proc", "/proc",
+		"--dev", "/dev", "--size", strconv.Itoa(sandboxTmpBytes), "--tmpfs", "/dev/shm", "--remount-ro", "/dev",
+		"--size", strconv.Itoa(sandboxTmpBytes), "--perms", "1777", "--tmpfs", "/tmp",
+		"--ro-bind", w.path("in"), "/in", "--ro-bind", w.path("prompts"), "/prompts", "--bind", w.path("out"), "/out",
+		"--ro-bind-data", files.data(sandboxUser), "/etc/passwd",
+		"--ro-bind-data", files.data(sandboxGroup), "/etc/group",
+		"--ro-bind-data", files.data(sandboxHosts), "/etc/hosts",
+	}
+	if shell := interpreter(j.script); shell != "" {
+		args = append(args, "--symlink", shell, "/bin/sh")
+	}
+	info, infoFD := files.fromChild()
+	start, startFD := files.toChild()
+	args = append(args, "--remount-ro", "/", "--chdir", "/tmp", "--info-fd", infoFD, "--block-fd", startFD, "--", j.script)
+	if files.err != nil {
+		return "", files.err
+	}
+
+	cmd := exec.CommandContext(limited, s.prlimit, append(s.limit(), args...)...)
+	cmd.Env = []string{}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = files.child
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.uid != os.Geteuid() {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(s.uid), Gid: uint32(s.uid)}
+	}
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	files.closeChild()
+	init, err := admit(info, start)
+	waitErr := cmd.Wait()
+	if init >= 0 {
+		defer unix.Close(init)
+		// bubblewrap goes before the first process of the namespace, which
+		// goes after all others.
+		if err := awaitDeath(init); err != nil {
+			return "", err
+		}
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case limited.Err() != nil:
+		return timedOut(s.limits.Timeout), nil
+	case err != nil:
+		return fmt.Sprintf("the sandbox could not be set up (bubblewrap needs unprivileged user namespaces): %v", err), nil
+	case errors.As(waitErr, &exit):
+		return exitReason(exit.ExitCode(), s.limits.FileBytes), nil
+	}
+	return "", waitErr
+}
+
+// limit are the arguments of prlimit.
+func (s *sandbox) limit() []string {
+	return []string{
+		fmt.Sprintf("--fsize=%d", s.limits.FileBytes),
+		// One byte and not none: with none the kernel still feeds a core dump
+		// to a crash collector.
+		"--core=1",
+	}
+}
+
+// hostname is what the script sees as the name of its host, and what programs
+// such as ssh-keygen write into comments.
+func hostname(id ID) string {
+	const longest = 63
+	return id.place()[:min(len(id.place()), longest)]
+}
+
+// admit gets a handle of the first process of the sandbox while it waits, and
+// lets it go; the handle is -1 if there is no such process.
+func admit(info io.Reader, start io.WriteCloser) (int, error) {
+	defer start.Close()
+	var child struct {
+		PID int `json:"child-pid"`
+	}
+	if err := json.NewDecoder(info).Decode(&child); err != nil || child.PID == 0 {
+		return -1, errors.New("bubblewrap did not start")
+	}
+	handle, err := unix.PidfdOpen(child.PID, 0)
+	if err != nil {
+		return -1, fmt.Errorf("pidfd: %w", err)
+	}
+	_, err = start.Write([]byte{1})
+	return handle, err
+}
+
+// awaitDeath kills a process and waits until it is gone. The kernel lets the
+// first process of a namespace go only when all others have gone.
+func awaitDeath(handle int) error {
+	_ = unix.PidfdSendSignal(handle, unix.SIGKILL, nil, 0)
+	end := time.Now().Add(10 * time.Second)
+	for {
+		fds := []unix.PollFd{{Fd: int32(handle), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, int(time.Until(end).Milliseconds()))
+		switch {
+		case n > 0:
+			return nil
+		case errors.Is(err, unix.EINTR) && time.Now().Before(end):
+		case err != nil:
+			return fmt.Errorf("waiting for the end of the sandbox: %w", err)
+		default:
+			return errors.New("processes of the sandbox could not be killed within 10 seconds")
+		}
+	}
+}
+
+func exitReason(code int, fileBytes int64) string {
+	if code == 128+int(syscall.SIGXFSZ) {
+		return fmt.Sprintf("the script wrote a file larger than %d bytes", fileBytes)
+	}
+	if code > 128 {
+		return fmt.Sprintf("the script was ended by signal %d (%s)", code-128, syscall.Signal(code-128))
+	}
+	return fmt.Sprintf("the script failed with exit code %d", code)
+}
+
+// interpreter is the program of the script's first line if it lies in the
+// store; it serves as /bin/sh for what the script starts.
+func interpreter(script string) string {
+	f, err := os.Open(script)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, _ := io.ReadFull(f, head)
+	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
+	rest, ok := bytes.CutPrefix(line, []byte("#!"))
+	words := bytes.Fields(rest)
+	if !ok || len(words) == 0 || !bytes.HasPrefix(words[0], []byte("/nix/store/")) {
+		return ""
+	}
+	return string(words[0])
+}
+
+// secrets are all values that must not appear in a message.
+func (j job) secrets(outputs map[string][]byte) (all [][]byte) {
+	for dep, files := range j.inputs {
+		for file, value := range files {
+			if !j.open(dep, file) {
+				all = append(all, value)
+			}
+		}
+	}
+	for _, value := range j.prompts {
+		all = append(all, value)
+	}
+	for file, value := range outputs {
+		if !j.open(j.id.Name, file) {
+			all = append(all, value)
+		}
+	}
+	return all
+}
+
+// fds are the files that a child gets, with the ends that stay here.
+type fds struct {
+	child, own []*os.File
+	err        error
+}
+
+func (f *fds) pipe() (r, w *os.File) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		f.err = err
+	}
+	return r, w
+}
+
+// give hands a file to the child and tells its number there.
+func (f *fds) give(file *os.File) string {
+	f.child = append(f.child, file)
+	return strconv.Itoa(2 + len(f.child))
+}
+
+// data lets the child read a short text.
+func (f *fds) data(text string) string {
+	r, w := f.pipe()
+	if f.err == nil {
+		_, f.err = w.WriteString(text) // fits into a pipe
+		_ = w.Close()
+	}
+	return f.give(r)
+}
+
+func (f *fds) fromChild() (*os.File, string) {
+	r, w := f.pipe()
+	f.own = append(f.own, r)
+	return r, f.give(w)
+}
+
+func (f *fds) toChild() (*os.File, string) {
+	r, w := f.pipe()
+	f.own = append(f.own, w)
+	return w, f.give(r)
+}
+
+func (f *fds) closeChild() {
+	for _, file := range f.child {
+		_ = file.Close()
+	}
+	f.child = nil
+}
+
+func (f *fds) close() {
+	f.closeChild()
+	for _, file := range f.own {
+		_ = file.Close()
+	}
+}

@@ -1,0 +1,306 @@
+package vars
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/nix"
+)
+
+// sandboxed runs a script with some inputs and prompts.
+func sandboxed(t *testing.T, ctx context.Context, limits Limits, script string) (map[string][]byte, error) {
+	t.Helper()
+	d := &flake.Derivation{OutPath: script}
+	instantiate(t, []*flake.Derivation{d})
+	if _, err := testNix(t).Build(ctx, nix.BuildRequest{Installables: []string{d.DrvPath + "^out"}}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSandbox(limits.withDefaults())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := s.run(ctx, job{
+		id: ID{Machine: "web", Name: "test"}, script: d.OutPath,
+		inputs:  map[string]map[string][]byte{"dep": {"secret": []byte("secret of dep\n"), "public": []byte("public of dep")}},
+		prompts: map[string][]byte{"word": []byte("prompted")},
+		open:    func(_, file string) bool { return file == "public" },
+	})
+	if left, _ := filepath.Glob(shmDir + "/" + workspacePrefix + "*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	return outputs, err
+}
+
+// want runs a script that must succeed, and compares what it wrote to $out/o.
+func want(t *testing.T, script, out string) {
+	t.Helper()
+	outputs, err := sandboxed(t, t.Context(), Limits{}, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(outputs["o"]); got != out {
+		t.Errorf("got %q, want %q", got, out)
+	}
+}
+
+func TestSandboxGives(t *testing.T) {
+	want(t, `cat $in/dep/secret $in/dep/public $prompts/word > $out/o`, "secret of dep\npublic of depprompted")
+	want(t, `echo $(id -u) $(id -g) $(id -un) $(hostname) $HOME $TMPDIR $(pwd) > $out/o; echo x > /tmp/x; sh -c 'echo $0' >> $out/o`, "1000 1000 fleet web /tmp /tmp /tmp\nsh\n")
+}
+
+func TestSandboxNetwork(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	reached := make(chan struct{}, 1)
+	go func() {
+		if c, err := server.Accept(); err == nil {
+			_ = c.Close()
+			reached <- struct{}{}
+		}
+	}()
+	_, port, _ := net.SplitHostPort(server.Addr().String())
+	want(t, `(echo hello > /dev/tcp/127.0.0.1/`+port+`) 2>/dev/null && echo reached > $out/o || echo walled > $out/o; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' \n' >> $out/o`, "walled\nlo")
+	select {
+	case <-reached:
+		t.Error("the script reached a server of the host")
+	default:
+	}
+	// Nor an abstract socket, which no file system guards.
+	abstract, err := net.Listen("unix", "@fleet-vars-test-"+strconv.Itoa(os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer abstract.Close()
+	want(t, `grep -c fleet-vars-test /proc/net/unix > $out/o || true`, "0\n")
+}
+
+func TestSandboxEnvironment(t *testing.T) {
+	t.Setenv("SOPS_AGE_KEY", "AGE-SECRET-KEY-CANARY")
+	t.Setenv("FLEET_CANARY", "canary")
+	want(t, `env | cut -d= -f1 | sort | grep -v '^\(_\|SHLVL\|OLDPWD\)$' | tr '\n' ' ' > $out/o`, "HOME PATH PWD TMPDIR in out prompts ")
+	want(t, `for e in /proc/[0-9]*/environ; do tr '\0' '\n' < $e | grep -i canary; done > $out/o || true`, "")
+}
+
+func TestSandboxProcesses(t *testing.T) {
+	pid := strconv.Itoa(os.Getpid())
+	// Only the sandbox's own init, bash, and what bash starts.
+	want(t, `ls -d /proc/[0-9]* | wc -l | awk '{ print ($1 <= 6) ? "few" : "many" }' > $out/o
+grep -l vars.test /proc/[0-9]*/cmdline 2>/dev/null >> $out/o || true
+kill -0 `+pid+` 2>/dev/null && echo signalled >> $out/o || true`, "few\n")
+}
+
+func TestSandboxPrivilege(t *testing.T) {
+	want(t, `grep -E '^(CapEff|CapPrm|CapBnd|NoNewPrivs)' /proc/self/status > $out/o`, "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n")
+	before, err := os.ReadFile("/proc/sys/kernel/core_pattern")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Root of the host is still root to the kernel's switches.
+	want(t, `(echo '|/evil' > /proc/sys/kernel/core_pattern) 2>/dev/null && echo written > $out/o || echo walled > $out/o
+mount -t tmpfs none /tmp 2>/dev/null && echo mounted >> $out/o || true
+tty > /dev/null && echo terminal >> $out/o || true
+(echo x > /dev/tty) 2>/dev/null && echo tty >> $out/o || true
+chmod 666 /dev/null /dev/zero 2>/dev/null && echo changed >> $out/o || true
+for f in /proc/sysrq-trigger /proc/sys/kernel/modprobe /proc/sys/kernel/sysrq /proc/sys/vm/* /proc/sys/fs/file-max /proc/sys/fs/suid_dumpable; do
+  if [ -w $f ]; then echo writable: $f >> $out/o; fi
+done`, "walled\n")
+	after, _ := os.ReadFile("/proc/sys/kernel/core_pattern")
+	if string(before) != string(after) {
+		_ = os.WriteFile("/proc/sys/kernel/core_pattern", before, 0o644)
+		t.Errorf("the kernel was changed: %s", after)
+	}
+}
+
+func TestSandboxFiles(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "fleet-host-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.WriteFile(dir+"/canary", []byte("canary"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cwd, _ := os.Getwd()
+	want(t, `ls / | tr '\n' ' ' > $out/o; ls -A /tmp | wc -l >> $out/o
+for f in `+dir+`/canary `+cwd+`/doc.go /root /home /etc/shadow /var /run /sys /nix/var /dev/kmsg /dev/mem /dev/sda; do
+  if [ -e $f ]; then echo there: $f >> $out/o; fi
+done
+for f in / /etc /nix /nix/store /in /prompts /in/dep /dev /proc /usr; do
+  (echo leak > $f/leak) 2>/dev/null && echo writable: $f >> $out/o
+done
+(echo changed > /in/dep/public) 2>/dev/null && echo changed >> $out/o
+echo leak > /tmp/fleet-leak`, "bin dev etc in nix out proc prompts tmp 0\n")
+	if _, err := os.Stat("/tmp/fleet-leak"); err == nil {
+		t.Error("the script wrote to the host's /tmp")
+	}
+}
+
+func TestSandboxTimeout(t *testing.T) {
+	start := time.Now()
+	_, err := sandboxed(t, t.Context(), Limits{Timeout: 700 * time.Millisecond}, `trap '' TERM INT HUP; echo waiting; sleep 4711 & sleep 4711; sleep 4711`)
+	var script *ScriptError
+	if !errors.As(err, &script) || !strings.Contains(err.Error(), "did not end within 700ms and was killed") || !strings.Contains(err.Error(), "waiting") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+	noProcess(t, "4711")
+}
+
+func TestSandboxCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { time.Sleep(500 * time.Millisecond); cancel() }()
+	if _, err := sandboxed(t, ctx, Limits{}, `setsid sleep 4712 & sleep 4712`); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	noProcess(t, "4712")
+}
+
+// What a script leaves running is dead before its values are read.
+func TestSandboxChildrenLeftBehind(t *testing.T) {
+	outputs, err := sandboxed(t, t.Context(), Limits{}, `
+(setsid sh -c 'while :; do echo more >> $out/o; done' >/dev/null 2>&1 </dev/null &)
+(setsid sleep 4713 >/dev/null 2>&1 </dev/null &)
+until [ -s $out/o ]; do :; done`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(outputs["o"]) == 0 {
+		t.Error("nothing was written")
+	}
+	noProcess(t, "4713")
+}
+
+// noProcess wants no process whose arguments hold a word.
+func noProcess(t *testing.T, word string) {
+	t.Helper()
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range lines {
+		if data, _ := os.ReadFile(file); strings.Contains(string(data), "sleep\x00"+word) {
+			t.Errorf("still there: %s %q", file, data)
+		}
+	}
+}
+
+func TestSandboxSizes(t *testing.T) {
+	limits := Limits{FileBytes: 100_000, LogBytes: 2000}
+	_, err := sandboxed(t, t.Context(), limits, `head -c 100001 /dev/zero > $out/o`)
+	if err == nil || !strings.Contains(err.Error(), "larger than 100000 bytes") && !strings.Contains(err.Error(), "exit code") {
+		t.Errorf("a large file: %v", err)
+	}
+	outputs, err := sandboxed(t, t.Context(), limits, `head -c 100000 /dev/zero > $out/o`)
+	if err != nil || len(outputs["o"]) != 100_000 {
+		t.Errorf("a file just small enough: %d bytes, %v", len(outputs["o"]), err)
+	}
+	_, err = sandboxed(t, t.Context(), limits, `for i in $(seq 20000); do echo line $i; done; exit 1`)
+	if err == nil || len(err.Error()) > 4000 || !strings.Contains(err.Error(), "[…]") || !strings.Contains(err.Error(), "line 20000") {
+		t.Errorf("much output: %.5000v", err)
+	}
+	_, err = sandboxed(t, t.Context(), limits, `for i in $(seq 300); do : > $out/$i; done`)
+	if err == nil || !strings.Contains(err.Error(), "more than 256 files") {
+		t.Errorf("many files: %v", err)
+	}
+	_, err = sandboxed(t, t.Context(), limits, `mkdir $out/d; echo x > $out/d/x; chmod 0 $out/d $out`)
+	if err == nil {
+		t.Error("a locked folder: no error")
+	}
+	want(t, `ulimit -c > $out/o`, "0\n")
+}
+
+func TestSandboxWithoutBubblewrap(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := newSandbox(Limits{}); err == nil || !strings.Contains(err.Error(), "install the package bubblewrap") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	shm := t.TempDir()
+	now := time.Now()
+	for name, age := range map[string]time.Duration{"dead": time.Hour, "young": time.Second, "held": time.Hour} {
+		dir := filepath.Join(shm, workspacePrefix+name)
+		if err := os.MkdirAll(filepath.Join(dir, "in"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(dir, now.Add(-age), now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held, err := os.Open(filepath.Join(shm, workspacePrefix+"held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := flockExclusive(held); err != nil {
+		t.Fatal(err)
+	}
+	sweep(shm, now)
+	left, _ := filepath.Glob(shm + "/*")
+	if got := fmt.Sprint(left); strings.Contains(got, "dead") || !strings.Contains(got, "young") || !strings.Contains(got, "held") {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// sandboxVar makes this test binary run a script and print what it wrote.
+const sandboxVar = "FLEET_VARS_TEST_SANDBOX"
+
+func runAndPrint(script string) {
+	s, err := newSandbox(Limits{}.withDefaults())
+	if err != nil {
+		panic(err)
+	}
+	outputs, err := s.run(noTestContext, job{id: ID{Name: "test"}, script: script, open: func(_, _ string) bool { return false }})
+	fmt.Printf("%s%v", outputs["o"], err)
+}
+
+// The same walls stand for an ordinary user, who has no privilege to begin with.
+func TestSandboxOfOrdinaryUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("the other tests are this test")
+		return
+	}
+	d := &flake.Derivation{OutPath: `id -u > $out/o; grep CapEff /proc/self/status >> $out/o; mkdir $out/locked; echo x > $out/locked/x; chmod 0 $out/locked`}
+	instantiate(t, []*flake.Derivation{d})
+	if _, err := testNix(t).Build(t.Context(), nix.BuildRequest{Installables: []string{d.DrvPath + "^out"}}); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "test")
+	data, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir := filepath.Dir(program); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(program)
+	cmd.Env = append(os.Environ(), sandboxVar+"="+d.OutPath)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), `left "locked" in $out`) {
+		t.Errorf("%v: %s", err, out)
+	}
+	if left, _ := filepath.Glob(shmDir + "/" + workspacePrefix + "*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

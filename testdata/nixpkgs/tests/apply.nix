@@ -1,0 +1,5 @@
+{ n }:
+{ lib, ... }:
+{
+  options.applied = lib.mkOption { default = n; };
+}
