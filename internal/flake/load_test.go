@@ -1,0 +1,221 @@
+package flake_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/nix/nixtest"
+)
+
+// native is a flake with the output that the core makes, written by hand: what
+// this room does with it, without the core's evaluation.
+const native = `{
+  outputs = _: {
+    fleet = {
+      schema = 1;
+      inventory = {
+        meta.name = "test";
+        machines = builtins.listToAttrs (map (name: { inherit name; value = { inherit name; class = "nixos"; tags = [ "all" ]; deploy = { }; }; }) [ "a" "b" "c" "d" "e" "f" "g" "h" ]);
+        instances = { };
+        warnings = [ "tag x has no machine" ];
+      };
+      machines = builtins.mapAttrs (name: broken: {
+        describe = { adminSystem, toplevel }:
+          if broken then throw "services.web.port is used but not defined" else {
+            inherit name; system = adminSystem; secretUploadDirectory = "/key";
+            generators.g = { name = "g"; share = false; dependencies = [ ]; prompts = { }; files = { }; };
+          };
+      }) { a = false; b = false; c = false; d = true; e = false; f = false; g = false; h = false; };
+    };
+  };
+}`
+
+// counting counts the evaluations that reach Nix.
+type counting struct {
+	*nix.CLI
+	evals atomic.Int32
+}
+
+func (c *counting) Eval(ctx context.Context, req nix.EvalRequest, v any) error {
+	c.evals.Add(1)
+	return c.CLI.Eval(ctx, req, v)
+}
+
+func loader(t *testing.T) (*flake.Loader, *counting) {
+	cli := nix.New(nix.Options{Env: nixtest.Env(t)})
+	x := &counting{CLI: cli}
+	return &flake.Loader{
+		Nix: x, EvalKey: cli.EvalKey, System: nix.System(), Workers: 2,
+		Cache: &nix.Cache{Dir: t.TempDir()},
+	}, x
+}
+
+func load(t *testing.T, l *flake.Loader, dir string) *flake.Fleet {
+	t.Helper()
+	fleet, err := l.Load(t.Context(), dir, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fleet
+}
+
+func TestOneMachineFailsAlone(t *testing.T) {
+	l, _ := loader(t)
+	dir := nixtest.Flake(t, map[string]string{"flake.nix": native})
+	fleet := load(t, l, dir)
+	if fleet.Flavour != flake.Native || fleet.Meta.Name != "test" || len(fleet.Machines) != 8 {
+		t.Fatalf("got %+v", fleet)
+	}
+	got, err := l.Details(t.Context(), fleet, []string{"a", "b", "c", "d", "e", "f", "g", "h"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c", "e", "f", "g", "h"}, got.Names()); diff != "" {
+		t.Error(diff)
+	}
+	errs := got.Errors()
+	if len(errs) != 1 || errs[0].Machine != "d" {
+		t.Fatalf("got %v", errs)
+	}
+	for _, piece := range []string{"machine d does not evaluate", "services.web.port is used but not defined", "flake.nix:13"} {
+		if !strings.Contains(errs[0].Error(), piece) {
+			t.Errorf("the message lacks %q: %v", piece, errs[0])
+		}
+	}
+	if d := got.Details["a"]; d.System != nix.System() || d.Generators["g"] == nil {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestCacheSeesEveryEdit(t *testing.T) {
+	l, x := loader(t)
+	dir := nixtest.Flake(t, map[string]string{"flake.nix": native, "other": "1"})
+	// Nix writes the lock file at the first evaluation, and that changes the tree.
+	load(t, l, dir)
+	details := func() {
+		t.Helper()
+		if _, err := l.Details(t.Context(), load(t, l, dir), []string{"a", "b"}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	details()
+	before := x.evals.Load()
+	details()
+	if n := x.evals.Load() - before; n != 0 {
+		t.Fatalf("an unchanged tree cost %d evaluations", n)
+	}
+	for name, edit := range map[string]func(){
+		"tracked file": func() { nixtest.Write(t, dir, map[string]string{"other": "2"}) },
+		"new file": func() {
+			nixtest.Write(t, dir, map[string]string{"new": "x"})
+			nixtest.Git(t, dir, "add", "-N", "new")
+		},
+		"commit": func() { nixtest.Git(t, dir, "commit", "-qam", "edit") },
+	} {
+		before := x.evals.Load()
+		edit()
+		details()
+		if x.evals.Load() == before {
+			t.Errorf("%s: the edit was not seen", name)
+		}
+	}
+}
+
+func TestFlavours(t *testing.T) {
+	for _, tt := range []struct {
+		name, outputs string
+		check         func(*flake.Fleet) bool
+		err           string
+	}{
+		{
+			name: "plain", outputs: `{ nixosConfigurations.web = { }; darwinConfigurations.mac = { }; }`,
+			check: func(f *flake.Fleet) bool {
+				return f.Flavour == flake.Plain && f.Machines["web"].Class == flake.NixOS && f.Machines["mac"].Class == flake.Darwin && f.Machines["web"].Deploy.TargetHost == "root@web"
+			},
+		},
+		{name: "clan", outputs: `{ clanInternals = { }; nixosConfigurations.web = { }; }`, err: "is a clan flake"},
+		{name: "none", outputs: `{ packages = { }; }`, err: "`fleet init` shows what one looks like"},
+		{name: "other schema", outputs: `{ fleet = { schema = 2; inventory = { }; }; }`, err: "another version of fleet (schema 2"},
+		{name: "broken", outputs: `{ fleet = throw "no inventory today"; }`, err: "no inventory today"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, _ := loader(t)
+			dir := nixtest.Flake(t, map[string]string{"flake.nix": "{ outputs = _: " + tt.outputs + "; }"})
+			fleet, err := l.Load(t.Context(), dir, dir)
+			switch {
+			case tt.err != "":
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("got %v, want an error with %q", err, tt.err)
+				}
+			case err != nil:
+				t.Error(err)
+			case !tt.check(fleet):
+				t.Errorf("got %+v", fleet)
+			}
+		})
+	}
+}
+
+func TestUnknownMachine(t *testing.T) {
+	l, _ := loader(t)
+	dir := nixtest.Flake(t, map[string]string{"flake.nix": native})
+	_, err := l.Details(t.Context(), load(t, l, dir), []string{"a", "zz"}, false)
+	if err == nil || !strings.Contains(err.Error(), "there is no machine zz") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	below := filepath.Join(dir, "modules/hosts")
+	if err := os.MkdirAll(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := flake.Find(below, ""); !errors.Is(err, flake.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "flake.nix"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ from, ref, wantRef, wantDir string }{
+		{below, "", dir, dir},
+		{below, "../..", dir, dir},
+		{"/", dir, dir, dir},
+		{"/", "github:me/fleet", "github:me/fleet", ""},
+	} {
+		ref, folder, err := flake.Find(tt.from, tt.ref)
+		if err != nil || ref != tt.wantRef || folder != tt.wantDir {
+			t.Errorf("Find(%q, %q) = %q, %q, %v", tt.from, tt.ref, ref, folder, err)
+		}
+	}
+	if _, _, err := flake.Find(dir, "modules"); !errors.Is(err, flake.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		known []string
+		want  string
+	}{
+		{"cinabar", []string{"cinnabar", "galena"}, ", did you mean cinnabar?"},
+		{"webserevr", []string{"webserver"}, ", did you mean webserver?"},
+		{"id_ed25519_pub", []string{"id_ed25519", "id_ed25519.pub"}, ", did you mean id_ed25519.pub or id_ed25519?"},
+		{"x", []string{"alpha", "beta"}, " (there are alpha, beta)"},
+		{"x", nil, ""},
+	} {
+		if got := flake.DidYouMean(tt.name, tt.known); got != tt.want {
+			t.Errorf("DidYouMean(%q) = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
