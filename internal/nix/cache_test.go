@@ -2,7 +2,6 @@ package nix_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -144,85 +143,49 @@ func TestCacheConcurrently(t *testing.T) {
 	}
 }
 
-// counting counts the evaluations.
-type counting struct {
-	*nix.CLI
-	evals int
-}
-
-func (c *counting) Eval(ctx context.Context, req nix.EvalRequest, v any) error {
-	c.evals++
-	return c.CLI.Eval(ctx, req, v)
-}
-
 // Every input of an evaluation is an input of the key.
-func TestEvalCached(t *testing.T) {
+func TestEvalKey(t *testing.T) {
 	dir := newFlake(t)
 	opts := nix.Options{Env: nixtest.Env(t), Dir: dir}
-	x := &counting{CLI: nix.New(opts)}
-	cache := &nix.Cache{Dir: t.TempDir()}
-	req := nix.EvalRequest{Installable: ".#value.a"}
-	eval := func(name string, want, evals int) {
+	key := func() string {
 		t.Helper()
-		x.evals = 0
-		key, err := x.EvalKey(t.Context(), dir)
+		k, err := nix.New(opts).EvalKey(t.Context(), dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got int
-		hit, err := nix.EvalCached(t.Context(), x, cache, req, &got, key)
-		if err != nil || got != want || x.evals != evals || hit != (evals == 0) {
-			t.Errorf("%s: %d with %d evaluations, hit %v, %v; want %d with %d", name, got, x.evals, hit, err, want, evals)
-		}
+		return k
 	}
-	eval("first", 1, 1)
-	eval("again", 1, 0)
+	first := key()
+	if key() != first {
+		t.Error("the key changes by itself")
+	}
 	nixtest.Write(t, dir, map[string]string{"flake.nix": strings.Replace(flakeNix, "a = 1", "a = 2", 1)})
-	eval("edited", 2, 1)
+	if key() == first {
+		t.Error("an edit is not seen")
+	}
 	nixtest.Write(t, dir, map[string]string{"flake.nix": flakeNix})
-	eval("as before", 1, 0)
-	req.Apply = "a: a + 5"
-	eval("applied", 6, 1)
-	eval("applied again", 6, 0)
-	req.Apply, req.Args = "", []string{"--option", "max-call-depth", "100"}
-	eval("arguments", 1, 1)
-	req.Args = []string{"--impure"}
-	eval("impure", 1, 1)
-	eval("impure again", 1, 1)
-	req.Args = nil
-	req.Installable = ".#value.b"
-	if _, err := nix.EvalCached(t.Context(), x, cache, req, new(int), "key"); err == nil {
-		t.Error("a list is decoded as a number")
+	if key() != first {
+		t.Error("the key is not that of the content")
 	}
-	req.Installable = ".#value.a"
-
 	opts.ExtraArgs = []string{"--option", "cores", "1"}
-	x.CLI = nix.New(opts)
-	eval("other settings", 1, 1)
+	if key() == first {
+		t.Error("a setting is not seen")
+	}
 	opts.ExtraArgs = nil
-	program := filepath.Join(t.TempDir(), "nix")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec nix \"$@\"\n"), 0o755); err != nil {
+	opts.Program = filepath.Join(t.TempDir(), "nix")
+	if err := os.WriteFile(opts.Program, []byte("#!/bin/sh\nexec nix \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	opts.Program = program
-	x.CLI = nix.New(opts)
-	eval("other nix", 1, 1)
-	eval("other nix again", 1, 0)
-	if err := os.Chtimes(program, time.Time{}, time.Unix(1, 0)); err != nil {
+	other := key()
+	if other == first {
+		t.Error("another nix is not seen")
+	}
+	if err := os.Chtimes(opts.Program, time.Time{}, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	eval("nix replaced", 1, 1)
-
-	for _, path := range files(t, cache.Dir) {
-		if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if key() == other {
+		t.Error("a replaced nix is not seen")
 	}
-	eval("damaged", 1, 1)
-	cache = nil
-	eval("no cache", 1, 1)
-	cache = &nix.Cache{Dir: "/proc/nowhere"}
-	eval("unwritable", 1, 1)
 }
 
 func files(t *testing.T, dir string) []string {

@@ -16,6 +16,6 @@
 //     display, text in a log file, and, when it fails, an [Error] with the
 //     message, the position in the user's own file, and the trace.
 //
-// The package knows nothing of fleets. [Cache] and [EvalCached] keep results of
-// pure evaluation; [CLI.Fingerprint] says cheaply whether a flake has changed.
+// The package knows nothing of fleets. [Cache] keeps results of pure evaluation
+// under what [CLI.EvalKey] says they depend on, cheaply.
 package nix

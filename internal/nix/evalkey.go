@@ -1,0 +1,18 @@
+package nix
+
+import "context"
+
+// EvalKey is what the value of any expression over the flake in dir depends
+// on: the flake's content, the nix program and its settings here, the
+// platform. It costs one process of git.
+func (c *CLI) EvalKey(ctx context.Context, dir string) (string, error) {
+	identity, err := c.Identity()
+	if err != nil {
+		return "", err
+	}
+	fingerprint, err := c.Fingerprint(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	return Key(fingerprint, identity), nil
+}
