@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -22,11 +23,12 @@ import (
 // system describes a system to build for a test: what its activation does
 // beside writing its version to /etc/version and linking /run/current-system.
 type system struct {
-	version string
-	class   flake.Class
-	build   string // shell lines of the builder
-	before  string // shell lines of the activation before anything else
-	after   string // shell lines of the activation at its end; may exit
+	version  string
+	class    flake.Class
+	build    string // shell lines of the builder
+	before   string // shell lines of the activation before anything else
+	after    string // shell lines of the activation at its end; may exit
+	platform string // empty is ours
 }
 
 // flakeOf writes a flake with one system per machine and evaluates it.
@@ -90,9 +92,9 @@ $b chmod +x $out/%s
 		return "''" + strings.NewReplacer("''", "'''", "${", "''${").Replace(text) + "''"
 	}
 	return fmt.Sprintf(`derivation {
-    name = "system-%s-%s"; system = builtins.currentSystem or "%s"; builder = "/bin/busybox"; args = [ "sh" "-c" %s ];
+    name = "system-%s-%s"; system = "%s"; builder = "/bin/busybox"; args = [ "sh" "-c" %s ];
     script = %s; content = %s;
-  }`, name, s.version, nixSystem(), quote(builder), quote(script), quote(content))
+  }`, name, s.version, cmp.Or(s.platform, nixSystem()), quote(builder), quote(script), quote(content))
 }
 
 func nixSystem() string {

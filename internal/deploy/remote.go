@@ -144,8 +144,7 @@ func (t *sshTarget) startAgain(ctx context.Context, a Activation, lost error) er
 // again connects again after a loss. It gives an error that says that the
 // outcome is unknown if that does not succeed in time.
 func (t *sshTarget) again(ctx context.Context, lost error) error {
-	var script *scriptError
-	if errors.As(lost, &script) {
+	if !errors.Is(lost, ssh.ErrConnectionLost) && !errors.Is(lost, ssh.ErrClosed) && !errors.Is(lost, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: the activation on %s cannot be watched: %w", ErrUnknown, t.name, lost)
 	}
 	deadline, cancel := context.WithTimeout(ctx, t.reconnect)

@@ -19,7 +19,11 @@ import (
 // it fails.
 func (t *rootTarget) Activate(ctx context.Context, a Activation) (int, error) {
 	dir := path.Join(runDir, a.ID)
-	if err := t.root.MkdirAll(rel(runDir), 0o700); err != nil {
+	err := t.root.MkdirAll("run", 0o755)
+	if err == nil {
+		err = t.root.MkdirAll(rel(runDir), 0o700)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("make %s in %s: %w", runDir, t.path, err)
 	}
 	if err := t.root.Mkdir(rel(dir), 0o700); err != nil {

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
-	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/nix"
 )
 
@@ -120,7 +120,9 @@ func (d *Deployer) build(ctx context.Context, s Step) error {
 func (d *Deployer) copy(ctx context.Context, s Step, t Target) error {
 	return d.during(ctx, Copy, func() error {
 		d.emit(s.Machine, Copy, Started, "")
-		store, err := t.Store(ctx)
+		opening, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
+		defer cancel()
+		store, err := t.Store(opening)
 		if err != nil {
 			return err
 		}
@@ -158,6 +160,10 @@ func (d *Deployer) diskFull(ctx context.Context, s Step, t Target, err error) er
 	return full
 }
 
+// changeTimeout bounds a single small change on a machine. It is long, because
+// the machine's disk may be busy with what was copied before.
+const changeTimeout = 5 * time.Minute
+
 // putKey puts the machine's age key in place, if that is planned.
 func (d *Deployer) putKey(ctx context.Context, s Step, t Target) error {
 	return d.during(ctx, Secrets, func() error {
@@ -169,7 +175,9 @@ func (d *Deployer) putKey(ctx context.Context, s Step, t Target) error {
 		if err != nil {
 			return err
 		}
-		if err := t.WriteFile(ctx, s.KeyFile, key); err != nil {
+		bounded, cancel := context.WithTimeout(ctx, changeTimeout)
+		defer cancel()
+		if err := t.WriteFile(bounded, s.KeyFile, key); err != nil {
 			return err
 		}
 		d.emit(s.Machine, Secrets, Done, s.KeyFile)
@@ -188,7 +196,9 @@ func (d *Deployer) activate(ctx context.Context, s Step, t Target, r Result) Res
 		return r.fail(ctx, Activate, err)
 	}
 	d.emit(s.Machine, Activate, Started, s.Wanted.OutPath)
-	if err := t.SetProfile(bounded, s.Wanted.OutPath); err != nil {
+	changing, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	if err := t.SetProfile(changing, s.Wanted.OutPath); err != nil {
 		return r.fail(ctx, Activate, err)
 	}
 	var log tail
@@ -231,79 +241,4 @@ func (d *Deployer) nixEvents(machine string, phase Phase) func(nix.Event) {
 			d.emit(machine, phase, Running, e.Name())
 		}
 	}
-}
-
-// outcome is how an activation ended and what the machine looked like then.
-type outcome struct {
-	class       flake.Class
-	code        int
-	want        string
-	after       Facts
-	newlyFailed []string
-	lastLine    string
-}
-
-// The exit statuses of a NixOS system's switch-to-configuration.
-const (
-	codeActivationFailed = 2
-	codeUnitsFailed      = 4
-	codeRebootNeeded     = 100
-)
-
-// failure tells what went wrong, or nothing.
-func (o outcome) failure() error {
-	nixos := o.class != flake.Darwin
-	switch {
-	case nixos && o.code == codeRebootNeeded:
-		return nil
-	case nixos && o.code == codeUnitsFailed:
-		units := o.newlyFailed
-		if len(units) == 0 {
-			units = o.after.FailedUnits
-		}
-		if len(units) == 0 {
-			return fmt.Errorf("the system is active, but units failed (exit status %d)%s", o.code, o.said())
-		}
-		return &UnitsFailedError{Units: units}
-	case nixos && o.code == codeActivationFailed:
-		return fmt.Errorf("the activation script failed (exit status %d)%s; %s", o.code, o.said(), o.where())
-	case o.code != 0:
-		return fmt.Errorf("the activation failed (exit status %d)%s; %s", o.code, o.said(), o.where())
-	case o.after.System != o.want:
-		return fmt.Errorf("the activation ended without an error, but %s", o.where())
-	}
-	return nil
-}
-
-// note is what to know about an activation that did not fail.
-func (o outcome) note() string {
-	if o.class != flake.Darwin && o.code == codeRebootNeeded {
-		return "installed, but the machine must be rebooted to run it"
-	}
-	return ""
-}
-
-func (o outcome) said() string {
-	if o.lastLine == "" {
-		return ""
-	}
-	return ": " + o.lastLine
-}
-
-// where says which system runs and which one the next boot takes.
-func (o outcome) where() string {
-	switch o.after.System {
-	case o.want:
-		return "the machine runs the new system"
-	case "":
-		return "the machine runs no system; the profile is the new one"
-	}
-	return "the machine still runs " + o.after.System + "; the profile is the new system"
-}
-
-// UnitsFailedError says that a system is active, but that units failed on the way.
-type UnitsFailedError struct{ Units []string }
-
-func (e *UnitsFailedError) Error() string {
-	return "the system is active, but units failed: " + strings.Join(e.Units, ", ")
 }

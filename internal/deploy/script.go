@@ -27,9 +27,12 @@ var (
 )
 
 // prelude finds programs where the PATH of a login without a terminal does not
-// lead, and makes what they print the same everywhere.
+// lead, and makes what they print the same everywhere. A Mac has no /run before
+// its first activation, which makes it another name of /var/run.
 const prelude = `PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 export PATH LC_ALL=C
+run=/run
+[ -d "$run" ] || run=/var/run
 `
 
 // shell runs one of our scripts on a machine as root and gives what it printed.
@@ -162,6 +165,8 @@ type watch struct {
 
 // look asks how an activation stands.
 func (t *scripted) look(ctx context.Context, id string, last watch) (watch, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	out, err := t.shell.run(ctx, watchScript, nil, id, last.position)
 	if err != nil {
 		return watch{}, err
@@ -196,6 +201,9 @@ const (
 	lastPause  = time.Second
 )
 
+// lookTimeout bounds one look at an activation.
+const lookTimeout = time.Minute
+
 // follow looks at an activation until it has ended. An error of the look itself
 // goes to again, which says whether to go on.
 func (t *scripted) follow(ctx context.Context, a Activation, again func(error) error) (int, error) {
@@ -204,18 +212,17 @@ func (t *scripted) follow(ctx context.Context, a Activation, again func(error) e
 	pause := firstPause
 	for last := (watch{}); ; {
 		now, err := t.look(ctx, a.ID, last)
-		switch {
-		case err != nil:
+		if err != nil {
 			if err := again(err); err != nil {
 				return 0, err
 			}
-			continue
-		case now.state == "gone":
-			return 0, fmt.Errorf("%w: %s forgot the activation; it was probably rebooted", ErrUnknown, t.name)
+			now = watch{position: last.position, state: "running"}
 		}
 		_, _ = lines.Write([]byte(now.output))
 		last = now
 		switch now.state {
+		case "gone":
+			return 0, fmt.Errorf("%w: %s forgot the activation; it was probably rebooted", ErrUnknown, t.name)
 		case "ended":
 			code, err := strconv.Atoi(now.detail)
 			if err != nil {

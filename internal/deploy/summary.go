@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crs58/fleet/internal/ssh"
 	"github.com/hashicorp/go-multierror"
 )
 
@@ -63,6 +64,7 @@ func (r Result) nextCommand() string {
 	var units *UnitsFailedError
 	address, err := ParseAddress(r.Target, "")
 	remote := err == nil && address.Kind == SSH
+	var key *ssh.HostKeyError // says itself what to do
 	switch {
 	case errors.As(r.Err, &fixable):
 		return fixable.next
@@ -70,7 +72,7 @@ func (r Result) nextCommand() string {
 		return full.Free
 	case errors.As(r.Err, &units):
 		return address.onTarget("journalctl -b -u " + units.Units[0])
-	case r.Phase == Reach && remote:
+	case r.Phase == Reach && remote && !errors.As(r.Err, &key):
 		return address.onTarget("true")
 	case r.Phase == Activate:
 		return "fleet machines update " + r.Machine

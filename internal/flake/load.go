@@ -46,6 +46,14 @@ var ErrNotFound = errors.New("no flake")
 // Find resolves what the user gave as the flake. An empty ref means dir or the
 // nearest folder above it with a flake.nix.
 func Find(dir, ref string) (resolved, folder string, err error) {
+	resolved, folder, err = find(dir, ref)
+	if err == nil && strings.ContainsAny(folder, "#?") {
+		err = fmt.Errorf("the path of %s has a # or a ?, which Nix takes for a part of a reference; move the fleet to a folder without", folder)
+	}
+	return resolved, folder, err
+}
+
+func find(dir, ref string) (resolved, folder string, err error) {
 	switch {
 	case ref == "":
 		for at := dir; ; at = filepath.Dir(at) {

@@ -197,6 +197,16 @@ func TestFind(t *testing.T) {
 			t.Errorf("Find(%q, %q) = %q, %q, %v", tt.from, tt.ref, ref, folder, err)
 		}
 	}
+	if _, _, err := flake.Find("/", filepath.Join(dir, "modules")+"/../../"+filepath.Base(dir)); err != nil {
+		t.Error(err)
+	}
+	odd := filepath.Join(dir, "a#b")
+	if err := errors.Join(os.Mkdir(odd, 0o755), os.WriteFile(filepath.Join(odd, "flake.nix"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := flake.Find(odd, ""); err == nil || !strings.Contains(err.Error(), "move the fleet") {
+		t.Errorf("got %v", err)
+	}
 	if _, _, err := flake.Find(dir, "modules"); !errors.Is(err, flake.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}

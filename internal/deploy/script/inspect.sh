@@ -1,5 +1,6 @@
 # Looks at a machine and prints NAME=VALUE lines; changes nothing.
 # $1: the machine's age key file
+# shellcheck disable=SC2154 # run, the folder /run, is from the prelude
 say() { printf '%s=%s\n' "$1" "$2"; }
 
 say uid "$(id -u)"
@@ -12,7 +13,7 @@ say booted "$(readlink /run/booted-system)"
 link=$(readlink /nix/var/nix/profiles/system)
 say generation "$link"
 [ -z "$link" ] || say profile "$(readlink "/nix/var/nix/profiles/${link##*/}")"
-[ ! -e /run/fleet/activating ] || say activating "$(cat /run/fleet/activating)"
+[ ! -e "$run/fleet/activating" ] || say activating "$(cat "$run/fleet/activating")"
 if [ -d "${1%/*}" ] && [ ! -x "${1%/*}" ]; then
   say keyhidden yes
 elif [ -e "$1" ]; then

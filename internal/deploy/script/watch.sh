@@ -2,8 +2,9 @@
 # stdout, then a line of the form
 #   fleet: POSITION running|ended CODE|killed REASON|gone
 # $1: the activation's name, $2: the position of the last time, empty at first
+# shellcheck disable=SC2154 # run, the folder /run, is from the prelude
 id=$1 at=$2
-dir=/run/fleet/$id
+dir=$run/fleet/$id
 unit=fleet-activate-$id
 
 if [ ! -d "$dir" ]; then

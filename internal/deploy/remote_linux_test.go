@@ -30,7 +30,7 @@ func sshOptions(x *counted, r *recorder, n *testhost.Network) deploy.Options {
 func TestUpdateSSH(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	hosts := testhost.Lights(t, n, testhost.Options{Name: "one"}, testhost.Options{Name: "two"}, testhost.Options{Name: "three"}, testhost.Options{Name: "four"},
-		testhost.Options{Name: "impostor"}, testhost.Options{Name: "refusing"}, testhost.Options{Name: "gone"})
+		testhost.Options{Name: "killed"}, testhost.Options{Name: "impostor"}, testhost.Options{Name: "refusing"}, testhost.Options{Name: "gone"})
 	byName := map[string]*testhost.Host{}
 	systems := map[string]system{}
 	for _, h := range hosts {
@@ -38,6 +38,7 @@ func TestUpdateSSH(t *testing.T) {
 		systems[h.Name] = system{version: "1"}
 	}
 	systems["three"] = system{version: "1", after: "echo three is broken; exit 2"}
+	systems["killed"] = system{version: "1", before: "kill -9 $PPID; exit 1"}
 	forgeHostKey(t, n, byName["impostor"])
 	if err := byName["refusing"].KillSSHD(); err != nil {
 		t.Fatal(err)
@@ -55,7 +56,7 @@ func TestUpdateSSH(t *testing.T) {
 
 	began := time.Now()
 	summary := newDeployer(t, o).Update(t.Context(), machines)
-	t.Logf("seven hosts took %s", time.Since(began))
+	t.Logf("eight hosts took %s", time.Since(began))
 	for _, name := range []string{"one", "two", "four"} {
 		wantState(t, summary, name, deploy.Done)
 		h, out := byName[name], tops[name].OutPath
@@ -69,6 +70,7 @@ func TestUpdateSSH(t *testing.T) {
 			{"stat -c %a.%U /var/lib/sops-nix/key.txt", "600.root"},
 			{"stat -c %a.%U /var/lib/sops-nix", "700.root"},
 			{"stat -c %a /var/lib", "755"},
+			{"stat -c %a /etc/version", "644"}, // the activation has an ordinary umask
 			{"ls -A /run/fleet", ""},
 		} {
 			if got := on(t, h, strings.Fields(check.command)...); got != check.want {
@@ -77,6 +79,7 @@ func TestUpdateSSH(t *testing.T) {
 		}
 	}
 	wantState(t, summary, "three", deploy.Failed, "activation script failed (exit status 2): three is broken")
+	wantState(t, summary, "killed", deploy.Failed, "killed")
 	wantState(t, summary, "impostor", deploy.Failed, "host key has changed")
 	wantState(t, summary, "refusing", deploy.Failed, "refused")
 	wantState(t, summary, "gone", deploy.Failed, "gone")
@@ -97,13 +100,13 @@ func TestUpdateSSH(t *testing.T) {
 			t.Errorf("%s was activated again: %s", name, got)
 		}
 	}
-	if x.copys != copies+1 { // three, whose activation is tried again
-		t.Errorf("%d copies for nothing", x.copys-copies-1)
+	if x.copys != copies+2 { // three and killed, whose activation is tried again
+		t.Errorf("%d copies for nothing", x.copys-copies-2)
 	}
 
 	status := newDeployer(t, o).Status(t.Context(), machines)
 	want := map[string]deploy.Verdict{
-		"one": deploy.UpToDate, "two": deploy.UpToDate, "four": deploy.UpToDate, "three": deploy.Differs,
+		"one": deploy.UpToDate, "two": deploy.UpToDate, "four": deploy.UpToDate, "three": deploy.Differs, "killed": deploy.Differs,
 		"impostor": deploy.Unreachable, "refusing": deploy.Unreachable, "gone": deploy.Unreachable,
 	}
 	for _, s := range status {
@@ -113,6 +116,86 @@ func TestUpdateSSH(t *testing.T) {
 		if s.Verdict == deploy.UpToDate && (!s.Good() || s.Found.Generation != 1 || s.Key != deploy.KeyInPlace || s.Found.Nix == "") {
 			t.Errorf("%s: %+v", s.Machine, s)
 		}
+	}
+}
+
+// A plan tells what a machine has not got, and changes nothing.
+func TestPlanMeasures(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	h := testhost.Light(t, n, testhost.Options{Name: "far"})
+	x, folder := newNix(t), t.TempDir()
+	tops := flakeOf(t, x, map[string]system{"far": {version: "1"}, "near": {version: "1"}})
+	machines := []deploy.Machine{
+		machine("far", flake.NixOS, "ssh://far", tops["far"]),
+		machine("near", flake.NixOS, "root:"+folder+"/near", tops["near"]),
+	}
+	d := newDeployer(t, sshOptions(x, &recorder{}, n))
+	want := func(built bool, paths int) {
+		t.Helper()
+		for _, s := range d.Plan(t.Context(), machines).Steps {
+			if s.Err != nil || s.Build == built || s.Copy.Known != built || s.Copy.Paths != paths || (s.Copy.Bytes > 0) != (paths > 0) {
+				t.Errorf("%s: %+v; want built %t and %d paths to copy", s.Machine, s, built, paths)
+			}
+		}
+	}
+	want(false, 0)
+	if code := d.Build(t.Context(), machines).ExitCode(); code != 0 {
+		t.Fatalf("build: exit code %d", code)
+	}
+	want(true, 1)
+	if got := on(t, h, "sh", "-c", "ls -A /run/fleet /nix/var/nix/profiles 2>/dev/null || true"); strings.Contains(got, "system") {
+		t.Errorf("the plan left %q", got)
+	}
+	if x.copys != 0 {
+		t.Errorf("the plan copied %d times", x.copys)
+	}
+	if code := d.Update(t.Context(), machines).ExitCode(); code != 0 {
+		t.Fatalf("update: exit code %d", code)
+	}
+	for _, s := range d.Plan(t.Context(), machines).Steps {
+		if !s.Unchanged() {
+			t.Errorf("%s: %+v", s.Machine, s)
+		}
+	}
+}
+
+// Ctrl-C does not wait for a host that does not answer, and does not leave an
+// activation alone.
+func TestInterruptSSH(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	hosts := testhost.Lights(t, n, testhost.Options{Name: "silent"}, testhost.Options{Name: "busy"})
+	if err := hosts[0].LinkDown(); err != nil {
+		t.Fatal(err)
+	}
+	x := newNix(t)
+	tops := flakeOf(t, x, map[string]system{"silent": {version: "1"}, "busy": {version: "1", before: "echo begins", after: "sleep 1"}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var interrupted time.Time
+	events := &recorder{hook: func(e deploy.Event) {
+		if e.Message == "begins" {
+			interrupted = time.Now()
+			cancel()
+		}
+	}}
+	o := sshOptions(x, events, n)
+	dial := o.Dial
+	o.Dial = func(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
+		conn, err := dial(ctx, machine, host)
+		if machine == "silent" && time.Since(interrupted) > time.Second {
+			t.Errorf("silent was waited for")
+		}
+		return conn, err
+	}
+	o.Timeouts.Reach = time.Minute
+	summary := newDeployer(t, o).Update(ctx, []deploy.Machine{
+		machine("silent", flake.NixOS, "ssh://silent", tops["silent"]),
+		machine("busy", flake.NixOS, "ssh://busy", tops["busy"]),
+	})
+	wantState(t, summary, "silent", deploy.NotStarted)
+	wantState(t, summary, "busy", deploy.Done)
+	if summary.ExitCode() != 130 {
+		t.Errorf("exit code %d, want 130", summary.ExitCode())
 	}
 }
 

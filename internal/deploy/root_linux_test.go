@@ -69,6 +69,8 @@ func TestUpdateRoot(t *testing.T) {
 		wantMode(t, key, 0o600)
 		wantMode(t, filepath.Dir(key), 0o700)
 		wantMode(t, root+"/var/lib", 0o755)
+		wantMode(t, root+"/run", 0o755)
+		wantMode(t, root+"/run/fleet", 0o700)
 		if left, _ := os.ReadDir(root + "/run/fleet"); len(left) != 0 {
 			t.Errorf("%s keeps %v in /run/fleet", name, left)
 		}
@@ -193,6 +195,30 @@ func TestOneFailsAlone(t *testing.T) {
 	wantState(t, again, "script", deploy.Failed, "activation script failed")
 	if again.ExitCode() != 1 {
 		t.Errorf("exit code %d, want 1", again.ExitCode())
+	}
+}
+
+func TestBuild(t *testing.T) {
+	x := newNix(t)
+	foreign := "riscv64-none"
+	tops := flakeOf(t, x, map[string]system{
+		"good": {version: "1"}, "broken": {version: "1", build: "echo no paper >&2; exit 1"}, "foreign": {version: "1", platform: foreign},
+	})
+	var machines []deploy.Machine
+	for name, top := range tops {
+		machines = append(machines, machine(name, flake.NixOS, "", top))
+	}
+	machines = append(machines, deploy.Machine{Name: "noeval", Err: errors.New("undefined variable 'foo'")})
+	summary := newDeployer(t, options(x, &recorder{})).Build(t.Context(), machines)
+	wantState(t, summary, "good", deploy.Done)
+	wantState(t, summary, "broken", deploy.Failed, "no paper")
+	wantState(t, summary, "foreign", deploy.Failed, "cannot be built here ("+foreign+")", "remote builder")
+	wantState(t, summary, "noeval", deploy.Failed, "undefined variable")
+	if summary.ExitCode() != 3 {
+		t.Errorf("exit code %d, want 3", summary.ExitCode())
+	}
+	if _, err := os.Stat(result(t, summary, "good").Out); err != nil {
+		t.Error(err)
 	}
 }
 
