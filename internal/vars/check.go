@@ -80,7 +80,7 @@ func (f *Fleet) checkGenerator(ctx context.Context, n *Node, people *readers) (f
 	add := func(file, problem, mend string) {
 		findings = append(findings, Finding{Machines: n.Machines, Value: n.ref(file).String(), Problem: problem, Mend: mend})
 	}
-	generate := "fleet vars generate " + strings.Join(n.Machines, " ")
+	generate := generateCommand(n.Machines)
 	hash, err := f.Layout.Hash(n.Machine, n.Name)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const (
 
 // Event is progress of a run. Events come one at a time. None holds a secret.
 type Event struct {
-	Kind EventKind `json:"event"`
+	Kind EventKind `json:"kind"`
 	ID
 	File     string        `json:"file,omitempty"`
 	Path     string        `json:"path,omitempty"`

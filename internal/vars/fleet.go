@@ -16,12 +16,13 @@ type Fleet struct {
 	// Root is the folder of the flake, that of the layout.
 	Root   string
 	Layout secrets.Layout
-	// Identities are the keys of whoever runs fleet.
+	// Identities are the keys of whoever runs fleet; none is an empty value, not
+	// nil.
 	Identities *secrets.Identities
 	Inventory  *flake.Inventory
 	// Machines are the selected machines. Values of others are not looked at.
 	Machines map[string]*flake.Details
-	// Env is the environment that git runs in.
+	// Env is the environment that programs are found by and that git runs in.
 	Env []string
 }
 
@@ -45,7 +46,8 @@ func (f *Fleet) Plan(ctx context.Context, req Request) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if own := f.Identities.Recipients(); !slices.ContainsFunc(own, func(k string) bool { return slices.Contains(admins, k) }) {
+		// An age plugin's identity need not tell its public key.
+		if own := f.Identities.Recipients(); (len(own) > 0 || f.Identities.Require() != nil) && !slices.ContainsFunc(own, func(k string) bool { return slices.Contains(admins, k) }) {
 			p.Notes = append(p.Notes, "none of your keys is among those of the administrators, so you will not be able to read what is made; `fleet vars keys init` adds yours")
 		}
 	}
@@ -77,14 +79,8 @@ func (f *Fleet) Recover(ctx context.Context, limits Limits) (string, error) {
 	return t.recovered, nil
 }
 
-// transaction is a lock that is held, and a journal that is empty.
-type transaction struct {
-	*transactor
-	recovered string
-}
-
 // begin takes the lock and completes what an interrupted run has left.
-func (r *repo) begin(ctx context.Context, limits Limits, step func(string) error) (*transaction, func(), error) {
+func (r *repo) begin(ctx context.Context, limits Limits, step func(string) error) (*transactor, func(), error) {
 	unlock, err := lock(ctx, r.lockFile(), limits.Lock)
 	if err != nil {
 		return nil, nil, err
@@ -100,24 +96,16 @@ func (r *repo) begin(ctx context.Context, limits Limits, step func(string) error
 	}
 	// From here on an interruption must not stop half-way.
 	ctx = context.WithoutCancel(ctx)
-	t := &transaction{transactor: &transactor{
+	t := &transactor{
 		root: root, journal: r.journalFile(), step: step,
 		track:  func(j journal) error { return r.track(ctx, j) },
 		commit: func(j journal) error { return r.commit(ctx, j) },
-	}}
+	}
 	if t.recovered, err = t.recover(); err != nil {
 		done()
 		return nil, nil, err
 	}
 	return t, done, nil
-}
-
-// write switches files at once; with a message they are committed as well.
-func (t *transaction) write(files []secrets.File, message string) error {
-	if len(files) == 0 {
-		return nil
-	}
-	return t.apply(files, message)
 }
 
 // situation looks at what is there of the generators of a graph.
@@ -156,7 +144,13 @@ func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
 			if state.Present[name], err = f.Layout.Exists(ref); err != nil {
 				return now, err
 			}
-			if !state.Present[name] || !ref.Secret {
+			if !state.Present[name] {
+				if state.Elsewhere, err = f.elsewhere(n, name, state.Elsewhere); err != nil {
+					return now, err
+				}
+				continue
+			}
+			if !ref.Secret {
 				continue
 			}
 			audit, err := r.audit(n, name)
@@ -169,6 +163,30 @@ func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
 		now.Generators[id] = state
 	}
 	return now, nil
+}
+
+// elsewhere finds a value at the place where it would lie if share or secret
+// were set differently: they have been changed since it was made.
+func (f *Fleet) elsewhere(n *Node, file, found string) (string, error) {
+	places := []string{n.Machine}
+	if n.Shared() {
+		places = append(places, n.Machines...)
+	} else {
+		places = append(places, "")
+	}
+	for _, machine := range places {
+		for _, secret := range []bool{true, false} {
+			ref := secrets.Ref{Machine: machine, Generator: n.Name, File: file, Secret: secret}
+			exists, err := f.Layout.Exists(ref)
+			if err != nil {
+				return "", err
+			}
+			if exists {
+				return f.Layout.Path(ref)
+			}
+		}
+	}
+	return found, nil
 }
 
 // ref names a file of the generator in the layout.

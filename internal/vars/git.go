@@ -115,7 +115,11 @@ func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 func (r *repo) run(ctx context.Context, input string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", r.root}, args...)...)
+	git, err := program(r.env, "git")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, git, append([]string{"-C", r.root}, args...)...)
 	cmd.Env = r.env
 	cmd.Stdin = strings.NewReader(input)
 	cmd.WaitDelay = 5 * time.Second

@@ -42,7 +42,8 @@ func TestGraphErrors(t *testing.T) {
 			[]string{"generator cert on web depends on opnssh-ca, which neither its machine declares nor any selected one shares, did you mean openssh-ca?"},
 		},
 		{
-			"of another machine", map[string][]*genT{"a": {needs(gen("x", ""), "y")}, "b": {gen("y", "")}},
+			"of another machine",
+			map[string][]*genT{"a": {needs(gen("x", ""), "y")}, "b": {gen("y", "")}},
 			[]string{"generator x on a depends on y, which neither"},
 		},
 		{
@@ -51,11 +52,13 @@ func TestGraphErrors(t *testing.T) {
 		},
 		{"itself", one(needs(gen("x", ""), "x")), []string{"in a circle: x on web → x on web"}},
 		{
-			"shared needs one machine's", map[string][]*genT{"a": {needs(shared(gen("x", "")), "y")}, "b": {needs(shared(gen("x", "")), "y"), gen("y", "")}},
+			"shared needs one machine's",
+			map[string][]*genT{"a": {needs(shared(gen("x", "")), "y")}, "b": {needs(shared(gen("x", "")), "y"), gen("y", "")}},
 			[]string{"shared generator x depends on y, which has a value of its own on b: set share = true there too"},
 		},
 		{
-			"shared differently", map[string][]*genT{
+			"shared differently",
+			map[string][]*genT{
 				"a": {asks(valid(shared(gen("x", "", "k", "p:public", "only-a")), "1"), "q", false)},
 				"b": {needs(asks(valid(shared(gen("x", "", "k:local", "p")), "2"), "r", true), "y"), shared(gen("y", ""))},
 			},

@@ -13,12 +13,13 @@ import (
 
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/nix/nixtest"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
 // world is a fleet in a git repository with one administrator.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	root   string
 	fleet  *Fleet
 	events []Event
@@ -27,7 +28,7 @@ type world struct {
 
 // newWorld makes a repository for the generators of some machines; the scripts
 // are given as text in place of a derivation (see gen).
-func newWorld(t *testing.T, machines map[string][]*flake.Generator) *world {
+func newWorld(t testing.TB, machines map[string][]*flake.Generator) *world {
 	t.Helper()
 	w := &world{t: t, root: t.TempDir()}
 	w.git("init", "--quiet", "--initial-branch=main")
@@ -69,7 +70,7 @@ func (w *world) set(machines map[string][]*flake.Generator) {
 	instantiate(w.t, pending)
 }
 
-func identities(t *testing.T, private []byte) *secrets.Identities {
+func identities(t testing.TB, private []byte) *secrets.Identities {
 	t.Helper()
 	ids, err := secrets.ParseIdentities("test", private)
 	if err != nil {
@@ -148,7 +149,7 @@ func (w *world) snapshot() map[string]string {
 	return snapshot(w.t, w.root)
 }
 
-func snapshot(t *testing.T, root string) map[string]string {
+func snapshot(t testing.TB, root string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
@@ -226,22 +227,9 @@ func one(generators ...*flake.Generator) map[string][]*flake.Generator {
 	return map[string][]*flake.Generator{"web": generators}
 }
 
-func projectFile(t testing.TB, name string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: run .ci/setup", err)
-	}
-	return path
-}
-
 func testNix(t testing.TB) *nix.CLI {
 	t.Helper()
-	env := append(os.Environ(), "NIX_CONF_DIR="+projectFile(t, ".ci/nix"))
-	return nix.New(nix.Options{Program: projectFile(t, ".cache/bin/nix"), Env: env})
+	return nix.New(nix.Options{Env: nixtest.Env(t)})
 }
 
 var (

@@ -55,6 +55,8 @@ type transactor struct {
 	step    func(name string) error
 	// track and commit are what git is to do.
 	track, commit func(journal) error
+	// recovered says what an interrupted run had left; see recover.
+	recovered string
 }
 
 func (t *transactor) before(step string) error {
@@ -66,31 +68,42 @@ func (t *transactor) before(step string) error {
 
 // apply brings files to their places. If it fails before all are staged nothing
 // has changed; if it fails later the journal stays and [transactor.recover]
-// finishes the work.
-func (t *transactor) apply(files []secrets.File, message string) error {
+// finishes the work. placed tells whether all files are in place, which can be so
+// beside an error about git.
+func (t *transactor) apply(files []secrets.File, message string) (placed bool, err error) {
+	if len(files) == 0 {
+		return true, nil
+	}
 	j := journal{Phase: phaseStaging, Files: []staged{}, Folders: []string{}, Message: message}
+	seen := map[string]bool{}
 	for _, f := range files {
 		dir, base := path.Split(f.Path)
 		_, err := t.root.Lstat(filepath.FromSlash(f.Path))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return false, err
 		}
 		j.Files = append(j.Files, staged{Stage: dir + "." + base + ".fleet-new", Final: f.Path, New: err != nil})
 		for _, folder := range parents(f.Path) {
-			if _, err := t.root.Lstat(filepath.FromSlash(folder)); errors.Is(err, fs.ErrNotExist) && !slices.Contains(j.Folders, folder) {
+			if seen[folder] {
+				continue
+			}
+			seen[folder] = true
+			if _, err := t.root.Lstat(filepath.FromSlash(folder)); errors.Is(err, fs.ErrNotExist) {
 				j.Folders = append(j.Folders, folder)
 			}
 		}
 	}
 	if err := t.save(j); err != nil {
-		return errors.Join(err, t.undo(j))
+		return false, errors.Join(err, t.undo(j))
 	}
 	if err := t.stage(j, files); err != nil {
-		return errors.Join(fmt.Errorf("nothing was changed: %w", err), t.undo(j))
+		return false, errors.Join(fmt.Errorf("nothing was changed: %w", err), t.undo(j))
 	}
 	j.Phase = phaseSwitching
 	if err := t.save(j); err != nil {
-		return errors.Join(fmt.Errorf("nothing was changed: %w", err), t.undo(j))
+		// It may be on disk nevertheless: it must not be found beside files
+		// that are half taken back.
+		return false, errors.Join(fmt.Errorf("nothing was changed: %w", err), t.end(), t.undo(j))
 	}
 	return t.finish(j)
 }
@@ -116,34 +129,34 @@ func (t *transactor) stage(j journal, files []secrets.File) error {
 }
 
 // finish switches what is not switched yet.
-func (t *transactor) finish(j journal) error {
+func (t *transactor) finish(j journal) (placed bool, err error) {
+	if err := t.switchAll(j); err != nil {
+		return false, fmt.Errorf("the values are only partly in place, and the next `fleet vars generate` finishes this: %w", err)
+	}
+	// Values that git does not know of stay: the error tells what to do.
+	if err := errors.Join(t.track(j), t.end()); err != nil || j.Message == "" {
+		return true, err
+	}
+	if err := t.before("commit"); err != nil {
+		return true, err
+	}
+	return true, t.commit(j)
+}
+
+func (t *transactor) switchAll(j journal) error {
 	for _, f := range j.Files {
 		if err := t.before("switch " + f.Final); err != nil {
 			return err
 		}
 		err := t.root.Rename(filepath.FromSlash(f.Stage), filepath.FromSlash(f.Final))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // switched before the crash
-			return fmt.Errorf("the values are only partly in place, and the next `fleet vars generate` finishes this: %w", err)
+			return err
 		}
 	}
 	if err := t.syncFolders(j); err != nil {
 		return err
 	}
-	if err := t.before("track"); err != nil {
-		return err
-	}
-	// Values that git does not know of stay: the error tells what to do.
-	tracked := t.track(j)
-	if err := t.before("end"); err != nil {
-		return err
-	}
-	if err := errors.Join(tracked, t.end()); err != nil || j.Message == "" {
-		return err
-	}
-	if err := t.before("commit"); err != nil {
-		return err
-	}
-	return t.commit(j)
+	return t.before("track")
 }
 
 // undo takes back what was staged.
@@ -172,7 +185,10 @@ func (t *transactor) recover() (string, error) {
 		return "", err
 	}
 	if j.Phase == phaseSwitching {
-		if err := t.finish(*j); err != nil {
+		if placed, err := t.finish(*j); err != nil {
+			if placed {
+				return "", err
+			}
 			return "", fmt.Errorf("an interrupted run could not be finished: %w", err)
 		}
 		return fmt.Sprintf("finished an interrupted run: %d files are in place", len(j.Files)), nil
@@ -218,10 +234,18 @@ func (t *transactor) save(j journal) error {
 }
 
 func (t *transactor) end() error {
+	if err := t.before("end"); err != nil {
+		return err
+	}
 	if err := os.Remove(t.journal); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncFolder(os.Open(filepath.Dir(t.journal)))
+	dir := filepath.Dir(t.journal)
+	if err := syncFolder(os.Open(dir)); err != nil {
+		return err
+	}
+	_ = os.Remove(dir) // stays if there is something else in it
+	return nil
 }
 
 func (t *transactor) write(name string, data []byte) error {

@@ -75,7 +75,8 @@ func (f *Fleet) KeysInit(ctx context.Context, opts KeysInitOptions) (*KeysInitRe
 	if len(files) > 0 {
 		report.Path = files[0].Path
 	}
-	return report, t.write(files, message)
+	_, err = t.apply(files, message)
+	return report, err
 }
 
 // knownUser finds an administrator who has one of the own keys.
@@ -139,6 +140,10 @@ func appendIdentity(file string, lines []byte) error {
 	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
+	}
+	// It may have been there, readable by others.
+	if err := out.Chmod(0o600); err != nil {
+		return errors.Join(err, out.Close())
 	}
 	_, err = out.Write(lines)
 	return errors.Join(err, out.Sync(), out.Close())

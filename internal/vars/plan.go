@@ -35,6 +35,9 @@ type GeneratorState struct {
 	// Lacks tells for existing secrets who should be able to read them and
 	// cannot, by name.
 	Lacks map[string][]string
+	// Elsewhere is the path of a value that was made when share or secret of the
+	// generator were set differently; "" if there is none.
+	Elsewhere string
 	// Damaged tells of existing secrets that are no sops files what is wrong.
 	Damaged map[string]string
 }
@@ -121,8 +124,10 @@ func (p *Plan) Questions() (all []Question) {
 
 // same compares what two plans do.
 func (p *Plan) same(other *Plan) bool {
-	a, errA := json.Marshal(p)
-	b, errB := json.Marshal(other)
+	x, y := *p, *other
+	x.Notes, y.Notes = nil, nil
+	a, errA := json.Marshal(x)
+	b, errB := json.Marshal(y)
 	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
@@ -168,7 +173,7 @@ func (b *planner) decide(n *Node) {
 		return
 	}
 	if reason := b.refusal(n, step, named, outdated); reason != "" {
-		b.refused[n.ID] = &Refusal{ID: n.ID, Reason: reason, Replaces: step.Replaces, Mend: "fleet vars generate " + strings.Join(n.Machines, " ") + " --regenerate " + n.Name}
+		b.refused[n.ID] = &Refusal{ID: n.ID, Reason: reason, Replaces: step.Replaces, Mend: generateCommand(n.Machines) + " --regenerate " + n.Name}
 		return
 	}
 	for _, name := range sorted(n.Def.Prompts) {
@@ -192,7 +197,11 @@ func (b *planner) refusal(n *Node, step *Step, named, outdated bool) string {
 	}
 	mend := fmt.Sprintf("; `--regenerate %s` makes all its values anew and replaces %s", n.Name, strings.Join(step.Replaces, ", "))
 	switch {
-	case named || len(step.Replaces) == 0:
+	case named:
+		return ""
+	case b.now.Generators[n.ID].Elsewhere != "":
+		return fmt.Sprintf("a value lies in %s, from before its share or secret was changed; set it back, or `--regenerate %s` makes new values", b.now.Generators[n.ID].Elsewhere, n.Name)
+	case len(step.Replaces) == 0:
 		return ""
 	case len(step.Missing) > 0:
 		return fmt.Sprintf("%s missing while %s", areOrIs(step.Missing), exist(step.Replaces)) + mend
@@ -265,6 +274,15 @@ func (b *planner) stale(id ID, wanted map[ID]bool) (notes []string) {
 		}
 	}
 	return notes
+}
+
+// generateCommand is what a person types for some machines.
+func generateCommand(machines []string) string {
+	const most = 4
+	if len(machines) > most {
+		return "fleet vars generate --all"
+	}
+	return "fleet vars generate " + strings.Join(machines, " ")
 }
 
 func areOrIs(files []string) string {

@@ -307,6 +307,27 @@ func TestNewAdministratorReadsEverything(t *testing.T) {
 	}
 }
 
+// Somebody who can read nothing yet makes what is missing, and is told once who
+// has to do the rest.
+func TestNewAdministratorBeforeOthers(t *testing.T) {
+	w := newWorld(t, one(gen("a", `echo > $out/f`, "f"), gen("b", `echo > $out/f`, "f"), gen("c", `echo > $out/f`, "f"), gen("d", `echo d > $out/f`, "f")))
+	w.generate(Request{Generators: []string{"a", "b", "c"}})
+	public, private, err := secrets.NewAgeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.admin("bob", public)
+	w.fleet.Identities = identities(t, private)
+	_, err = w.run(Request{})
+	if err == nil || !strings.Contains(err.Error(), "1 error occurred") ||
+		!strings.Contains(err.Error(), "4 existing secrets lack readers and cannot be opened with your keys (the private key of web, web/a/f, web/b/f, …): an administrator who can read them has to run") {
+		t.Errorf("got %v", err)
+	}
+	if got := w.get("web", "d/f"); got != "d\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestNoAdministrator(t *testing.T) {
 	w := newWorld(t, one(gen("key", `echo > $out/k`, "k")))
 	if err := os.RemoveAll(filepath.Join(w.root, "sops")); err != nil {
@@ -380,6 +401,9 @@ func TestWithoutGit(t *testing.T) {
 	}
 	w.generate(Request{})
 	w.get("web", "a/f")
+	if left, _ := filepath.Glob(filepath.Join(w.root, ".fleet*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
 }
 
 func TestGitAddFails(t *testing.T) {
@@ -392,5 +416,19 @@ func TestGitAddFails(t *testing.T) {
 	w.get("web", "a/f")
 	if p := w.plan(Request{}); !p.Empty() {
 		t.Errorf("the next plan:\n%s", p)
+	}
+}
+
+// A value is not made anew because share or secret of its generator changed.
+func TestChangedPlaceIsRefused(t *testing.T) {
+	w := newWorld(t, one(gen("id", `echo 1 > $out/f`, "f")))
+	w.generate(Request{})
+	for _, changed := range []*genT{shared(gen("id", `echo 2 > $out/f`, "f")), gen("id", `echo 2 > $out/f`, "f:public")} {
+		w.set(one(changed))
+		_, err := w.run(Request{})
+		if err == nil || !strings.Contains(err.Error(), "a value lies in sops/machines/web/secrets/id/f, from before its share or secret was changed; set it back") {
+			t.Errorf("got %v", err)
+		}
+		w.generate(Request{Regenerate: []string{"id"}})
 	}
 }

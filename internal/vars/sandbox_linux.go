@@ -42,34 +42,36 @@ const (
 type sandbox struct {
 	bwrap, prlimit string
 	limits         Limits
-	uid            int // outside; inside it is always 1000
+	uid            int    // outside; inside it is always 1000
+	memory         string // folder on a memory-backed file system
 }
 
 // unusedUIDs is the begin of a range that no distribution, container manager or
 // systemd uses; it is longer than the largest process id.
 const unusedUIDs = 0x7000_0000
 
-// newSandbox finds bubblewrap in the caller's PATH.
-func newSandbox(limits Limits) (*sandbox, error) {
-	bwrap, err := exec.LookPath("bwrap")
+// newSandbox finds the programs in the PATH of an environment.
+func newSandbox(env []string, limits Limits) (*sandbox, error) {
+	bwrap, err := program(env, "bwrap")
 	if err != nil {
-		return nil, fmt.Errorf("bubblewrap is needed to run generators and is not in PATH (install the package bubblewrap): %w", err)
+		return nil, fmt.Errorf("generators run in bubblewrap, which is not in PATH: install the package bubblewrap: %w", err)
 	}
-	prlimit, err := exec.LookPath("prlimit")
+	prlimit, err := program(env, "prlimit")
 	if err != nil {
-		return nil, fmt.Errorf("prlimit is needed to run generators and is not in PATH (install the package util-linux): %w", err)
+		return nil, fmt.Errorf("generators run with limits set by prlimit, which is not in PATH: install the package util-linux: %w", err)
 	}
-	sweep(shmDir, time.Now())
 	uid := os.Geteuid()
 	if uid == 0 {
 		uid = unusedUIDs + os.Getpid()
 	}
-	return &sandbox{bwrap: bwrap, prlimit: prlimit, limits: limits, uid: uid}, nil
+	s := &sandbox{bwrap: bwrap, prlimit: prlimit, limits: limits, uid: uid, memory: "/dev/shm"}
+	sweep(s.memory, time.Now())
+	return s, nil
 }
 
 // run runs a script and gives every regular file that it left in $out.
 func (s *sandbox) run(ctx context.Context, j job) (outputs map[string][]byte, err error) {
-	w, err := newWorkspace(j, s.uid)
+	w, err := newWorkspace(s.memory, j, s.uid)
 	if err != nil {
 		return nil, fmt.Errorf("generator %s: %w", j.id, err)
 	}
@@ -143,6 +145,9 @@ func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) 
 	}
 	files.closeChild()
 	init, err := admit(info, start)
+	if err != nil {
+		_ = cmd.Process.Kill()
+	}
 	waitErr := cmd.Wait()
 	if init >= 0 {
 		defer unix.Close(init)

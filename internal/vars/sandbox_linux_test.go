@@ -21,25 +21,51 @@ import (
 // sandboxed runs a script with some inputs and prompts.
 func sandboxed(t *testing.T, ctx context.Context, limits Limits, script string) (map[string][]byte, error) {
 	t.Helper()
-	d := &flake.Derivation{OutPath: script}
-	instantiate(t, []*flake.Derivation{d})
-	if _, err := testNix(t).Build(ctx, nix.BuildRequest{Installables: []string{d.DrvPath + "^out"}}); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newSandbox(limits.withDefaults())
+	d := build(t, script)
+	s, err := newSandbox(os.Environ(), limits.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.memory = memory(t)
 	outputs, err := s.run(ctx, job{
 		id: ID{Machine: "web", Name: "test"}, script: d.OutPath,
 		inputs:  map[string]map[string][]byte{"dep": {"secret": []byte("secret of dep\n"), "public": []byte("public of dep")}},
 		prompts: map[string][]byte{"word": []byte("prompted")},
 		open:    func(_, file string) bool { return file == "public" },
 	})
-	if left, _ := filepath.Glob(shmDir + "/" + workspacePrefix + "*"); len(left) > 0 {
+	nothingLeft(t, s.memory)
+	return outputs, err
+}
+
+// memory is a folder like /dev/shm that no other test uses.
+func memory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "fleet-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func nothingLeft(t *testing.T, memory string) {
+	t.Helper()
+	if left, _ := filepath.Glob(memory + "/*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	return outputs, err
+}
+
+func build(t *testing.T, script string) *flake.Derivation {
+	t.Helper()
+	d := &flake.Derivation{OutPath: script}
+	instantiate(t, []*flake.Derivation{d})
+	if _, err := testNix(t).Build(t.Context(), nix.BuildRequest{Installables: []string{d.DrvPath + "^out"}}); err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // want runs a script that must succeed, and compares what it wrote to $out/o.
@@ -186,15 +212,23 @@ until [ -s $out/o ]; do :; done`)
 	noProcess(t, "4713")
 }
 
-// noProcess wants no process whose arguments hold a word.
-func noProcess(t *testing.T, word string) {
+// noProcess wants nobody to sleep for some time.
+func noProcess(t *testing.T, seconds string) {
 	t.Helper()
+	if process := running(seconds); process != "" {
+		t.Errorf("still there: %s", process)
+	}
+}
+
+// running finds a process that sleeps for some time; "" if there is none.
+func running(seconds string) string {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range lines {
-		if data, _ := os.ReadFile(file); strings.Contains(string(data), "sleep\x00"+word) {
-			t.Errorf("still there: %s %q", file, data)
+		if data, _ := os.ReadFile(file); strings.Contains(string(data), "sleep\x00"+seconds) {
+			return file
 		}
 	}
+	return ""
 }
 
 func TestSandboxSizes(t *testing.T) {
@@ -215,6 +249,10 @@ func TestSandboxSizes(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "more than 256 files") {
 		t.Errorf("many files: %v", err)
 	}
+	_, err = sandboxed(t, t.Context(), limits, `: > $out/$(printf 'a\033[31m')`)
+	if err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("a name for terminals: %v", err)
+	}
 	_, err = sandboxed(t, t.Context(), limits, `mkdir $out/d; echo x > $out/d/x; chmod 0 $out/d $out`)
 	if err == nil {
 		t.Error("a locked folder: no error")
@@ -223,8 +261,7 @@ func TestSandboxSizes(t *testing.T) {
 }
 
 func TestSandboxWithoutBubblewrap(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	if _, err := newSandbox(Limits{}); err == nil || !strings.Contains(err.Error(), "install the package bubblewrap") {
+	if _, err := newSandbox([]string{"PATH=" + t.TempDir()}, Limits{}); err == nil || !strings.Contains(err.Error(), "install the package bubblewrap") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -257,15 +294,48 @@ func TestSweep(t *testing.T) {
 }
 
 // sandboxVar makes this test binary run a script and print what it wrote.
-const sandboxVar = "FLEET_VARS_TEST_SANDBOX"
+const sandboxVar = "FLEET_VARS_TEST_SANDBOX" // MEMORY:SCRIPT
 
-func runAndPrint(script string) {
-	s, err := newSandbox(Limits{}.withDefaults())
+func runAndPrint(memory, script string) {
+	s, err := newSandbox(os.Environ(), Limits{}.withDefaults())
 	if err != nil {
 		panic(err)
 	}
+	s.memory = memory
 	outputs, err := s.run(noTestContext, job{id: ID{Name: "test"}, script: script, open: func(_, _ string) bool { return false }})
 	fmt.Printf("%s%v", outputs["o"], err)
+}
+
+// When fleet is killed the script goes with it, and the next run removes what
+// was left in memory.
+func TestSandboxOfKilledFleet(t *testing.T) {
+	d := build(t, `setsid sleep 4714 & echo > $out/o; sleep 4714`)
+	shm := memory(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), sandboxVar+"="+shm+":"+d.OutPath)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started := func() bool {
+		left, _ := filepath.Glob(shm + "/*/out/o")
+		return len(left) > 0
+	}
+	for end := time.Now().Add(10 * time.Second); !started() && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	for end := time.Now().Add(5 * time.Second); running("4714") != "" && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	noProcess(t, "4714")
+	if !started() {
+		t.Fatal("the script had not begun")
+	}
+	sweep(shm, time.Now().Add(time.Minute))
+	if started() {
+		t.Error("what was left in memory is still there")
+	}
 }
 
 // The same walls stand for an ordinary user, who has no privilege to begin with.
@@ -273,11 +343,6 @@ func TestSandboxOfOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("the other tests are this test")
 		return
-	}
-	d := &flake.Derivation{OutPath: `id -u > $out/o; grep CapEff /proc/self/status >> $out/o; mkdir $out/locked; echo x > $out/locked/x; chmod 0 $out/locked`}
-	instantiate(t, []*flake.Derivation{d})
-	if _, err := testNix(t).Build(t.Context(), nix.BuildRequest{Installables: []string{d.DrvPath + "^out"}}); err != nil {
-		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), "test")
 	data, err := os.ReadFile(os.Args[0])
@@ -292,15 +357,19 @@ func TestSandboxOfOrdinaryUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), sandboxVar+"="+d.OutPath)
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), `left "locked" in $out`) {
-		t.Errorf("%v: %s", err, out)
+	shm := memory(t)
+	for script, want := range map[string]string{
+		`echo $(id -u) $(grep CapEff /proc/self/status) > $out/o`:                  "1000 CapEff: 0000000000000000\n<nil>",
+		`mkdir $out/locked; echo x > $out/locked/x; chmod 0 $out/locked # as user`: `left "locked" in $out`,
+	} {
+		d := build(t, script)
+		cmd := exec.Command(program)
+		cmd.Env = append(os.Environ(), sandboxVar+"="+shm+":"+d.OutPath)
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v: %s", err, out)
+		}
 	}
-	if left, _ := filepath.Glob(shmDir + "/" + workspacePrefix + "*"); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
+	nothingLeft(t, shm)
 }

@@ -9,7 +9,7 @@ import (
 
 type sandbox struct{}
 
-func newSandbox(Limits) (*sandbox, error) {
+func newSandbox([]string, Limits) (*sandbox, error) {
 	return nil, errors.New("generators run on Linux only so far: run `fleet vars generate` on a Linux machine")
 }
 

@@ -7,13 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
-
-// shmDir is memory on every Linux.
-const shmDir = "/dev/shm"
 
 // workspace is the folder with $in, $out and $prompts.
 type workspace struct {
@@ -23,8 +22,8 @@ type workspace struct {
 
 const workspacePrefix = "fleet-vars-"
 
-func newWorkspace(j job, uid int) (_ *workspace, err error) {
-	dir, err := os.MkdirTemp(shmDir, workspacePrefix)
+func newWorkspace(memory string, j job, uid int) (_ *workspace, err error) {
+	dir, err := os.MkdirTemp(memory, workspacePrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +139,9 @@ func (w *workspace) outputs(fileBytes int64) (map[string][]byte, error) {
 }
 
 func readRegular(root *os.Root, name string, limit int64) ([]byte, error) {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return nil, fmt.Errorf("the script left a file with the name %q in $out", name)
+	}
 	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("the script left %q in $out, which is not a regular file", name)
@@ -163,11 +165,11 @@ func flockExclusive(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK
 
 // sweep removes the workspaces that a killed run has left: those that nobody
 // holds locked.
-func sweep(shm string, now time.Time) {
-	leftovers, _ := filepath.Glob(filepath.Join(shm, workspacePrefix+"*"))
+func sweep(memory string, now time.Time) {
+	leftovers, _ := filepath.Glob(filepath.Join(memory, workspacePrefix+"*"))
 	for _, dir := range leftovers {
 		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || now.Sub(info.ModTime()) < time.Minute {
+		if err != nil || !info.IsDir() || now.Sub(info.ModTime()) < 10*time.Second {
 			continue // one that is just being made is not locked yet
 		}
 		f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/nix/nixtest"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -26,7 +27,7 @@ func TestNoPlaintextAnywhere(t *testing.T) {
 		needs(gen("bad", `cat $in/source/s; exit 1`, "f"), "source"),
 	))
 	logs := t.TempDir()
-	w.opts.Builder = nix.New(nix.Options{Program: projectFile(t, ".cache/bin/nix"), Env: append(os.Environ(), "NIX_CONF_DIR="+projectFile(t, ".ci/nix")), LogDir: logs})
+	w.opts.Builder = nix.New(nix.Options{Env: nixtest.Env(t), LogDir: logs})
 	w.opts.Sources.Answers = Answers{"web": {"key": {"word": canaries[1]}}}
 	w.opts.Commit = true
 
@@ -57,7 +58,7 @@ func TestNoPlaintextAnywhere(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{w.root, logs, shmDir} {
+	for _, dir := range []string{w.root, logs, "/dev/shm"} {
 		grep(t, dir, canaries)
 	}
 	out := w.git("log", "--all", "--patch") // objects are compressed

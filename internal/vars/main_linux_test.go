@@ -15,8 +15,9 @@ func TestMain(m *testing.M) {
 		applyAndCrash(root, number)
 		os.Exit(0)
 	}
-	if script, ok := os.LookupEnv(sandboxVar); ok {
-		runAndPrint(script)
+	if order, ok := os.LookupEnv(sandboxVar); ok {
+		memory, script, _ := strings.Cut(order, ":")
+		runAndPrint(memory, script)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())

@@ -35,7 +35,7 @@ func applyAndCrash(root string, number int) {
 		panic(err)
 	}
 	defer done()
-	if err := t.write(transactionFiles, "feat(vars): test"); err != nil {
+	if _, err := t.apply(transactionFiles, "feat(vars): test"); err != nil {
 		panic(err)
 	}
 }
@@ -140,8 +140,8 @@ func TestTransactionFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tr.write(transactionFiles, ""); !errors.Is(err, full) {
-			t.Errorf("%s: got %v", at, err)
+		if placed, err := tr.apply(transactionFiles, ""); placed || !errors.Is(err, full) {
+			t.Errorf("%s: got %t, %v", at, placed, err)
 		}
 		done()
 		if diff := cmp.Diff(oldState, w.snapshot()); diff != "" {

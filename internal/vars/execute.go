@@ -1,0 +1,253 @@
+package vars
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/secrets"
+)
+
+// build builds all scripts in one go. A script that does not build fails only
+// its own generator.
+func (r *run) build(ctx context.Context) error {
+	var drvs []string
+	for _, step := range r.plan.Steps {
+		if script := r.plan.graph.nodes[step.ID].Def.Script; script != nil {
+			drvs = append(drvs, script.DrvPath+"^out")
+		}
+	}
+	if len(drvs) == 0 {
+		return nil
+	}
+	slices.Sort(drvs)
+	drvs = slices.Compact(drvs)
+	r.tell(Event{Kind: Building, Text: fmt.Sprintf("%d scripts", len(drvs))})
+	_, r.unbuilt = r.opts.Builder.Build(ctx, nix.BuildRequest{Installables: drvs, KeepGoing: true, OnEvent: r.opts.OnBuild})
+	return ctx.Err()
+}
+
+// execute runs every step as soon as what it reads is there.
+func (r *run) execute(ctx context.Context) {
+	done := map[ID]chan struct{}{}
+	for _, step := range r.plan.Steps {
+		done[step.ID] = make(chan struct{})
+	}
+	slots := semaphore.NewWeighted(int64(r.limits.Parallel))
+	for _, step := range r.plan.Steps {
+		go func() {
+			defer close(done[step.ID])
+			for _, dep := range step.After {
+				<-done[dep]
+			}
+			if slots.Acquire(ctx, 1) != nil {
+				return
+			}
+			defer slots.Release(1)
+			r.one(ctx, step)
+		}()
+	}
+	for _, c := range done {
+		<-c
+	}
+	r.dropMixed()
+}
+
+// one runs one step, unless something that it reads has failed.
+func (r *run) one(ctx context.Context, step Step) {
+	r.lock.Lock()
+	for _, dep := range step.After {
+		if r.results[dep] == nil {
+			r.skipped[step.ID] = dep
+		}
+	}
+	because, skip := r.skipped[step.ID]
+	r.lock.Unlock()
+	if skip {
+		r.tell(Event{Kind: Skipped, ID: step.ID, Text: fmt.Sprintf("it depends on %s", because)})
+		return
+	}
+	r.tell(Event{Kind: Started, ID: step.ID})
+	began := r.opts.Now()
+	values, err := r.generate(ctx, step)
+	r.lock.Lock()
+	if err != nil {
+		r.failed[step.ID] = err
+	} else {
+		r.results[step.ID] = values
+	}
+	r.lock.Unlock()
+	if err != nil {
+		r.tell(Event{Kind: Failed, ID: step.ID, Text: err.Error()})
+		return
+	}
+	r.tell(Event{Kind: Finished, ID: step.ID, Duration: r.opts.Now().Sub(began)})
+}
+
+// generate runs the script of a step and gives the declared files.
+func (r *run) generate(ctx context.Context, step Step) (map[string][]byte, error) {
+	n := r.plan.graph.nodes[step.ID]
+	j := job{id: step.ID, inputs: map[string]map[string][]byte{}, prompts: map[string][]byte{}, open: func(generator, file string) bool {
+		return r.isPublic(n, generator, file)
+	}}
+	if n.Def.Script == nil {
+		return nil, fmt.Errorf("generator %s has no script", n.ID)
+	}
+	for _, machine := range n.Machines {
+		if err := r.keyless[machine]; err != nil {
+			return nil, fmt.Errorf("generator %s: %w", n.ID, err)
+		}
+	}
+	j.script = n.Def.Script.OutPath
+	if _, err := os.Stat(j.script); err != nil {
+		return nil, fmt.Errorf("generator %s: its script was not built: %w", n.ID, errors.Join(r.unbuilt, err))
+	}
+	for _, dep := range n.DependsOn {
+		values, err := r.values(ctx, dep)
+		if err != nil {
+			return nil, fmt.Errorf("generator %s reads %s: %w", n.ID, dep, err)
+		}
+		j.inputs[dep.Name] = values
+	}
+	for _, q := range step.Prompts {
+		answer, ok := r.answers[step.ID][q.Prompt.Name]
+		if !ok { // q.Stored
+			var err error
+			if answer, err = secrets.Open(ctx, r.Layout, n.ref(q.Prompt.Name), r.Identities); err != nil {
+				return nil, fmt.Errorf("generator %s: the kept answer: %w", n.ID, err)
+			}
+		}
+		j.prompts[q.Prompt.Name] = answer
+	}
+	outputs, err := r.sandbox.run(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	return r.declared(n, outputs)
+}
+
+// declared picks the declared files out of what a script has written.
+func (r *run) declared(n *Node, outputs map[string][]byte) (map[string][]byte, error) {
+	values := map[string][]byte{}
+	var lacking, extra []string
+	for _, file := range sorted(n.Def.Files) {
+		if value, ok := outputs[file]; ok {
+			values[file] = value
+		} else {
+			lacking = append(lacking, file)
+		}
+	}
+	for _, file := range sorted(outputs) {
+		if n.Def.Files[file] == nil {
+			extra = append(extra, file)
+		}
+	}
+	if len(lacking) > 0 {
+		return nil, &MissingFileError{ID: n.ID, Missing: lacking, Written: sorted(outputs), Extra: extra}
+	}
+	if len(extra) > 0 {
+		r.tell(Event{Kind: Noted, ID: n.ID, Text: fmt.Sprintf("the script also wrote %s, which files.* does not declare and which is not kept", strings.Join(extra, ", "))})
+	}
+	return values, nil
+}
+
+// MissingFileError says that a script did not write what its generator declares.
+type MissingFileError struct {
+	ID      ID
+	Missing []string
+	Written []string
+	Extra   []string // written and not declared
+}
+
+func (e *MissingFileError) Error() string {
+	text := fmt.Sprintf("generator %s did not write %s; it wrote %s", e.ID, strings.Join(e.Missing, ", "), orNothing(e.Written))
+	for _, name := range e.Missing {
+		if near := flake.Near(name, e.Extra); len(near) > 0 {
+			text += fmt.Sprintf(": is %s meant? rename files.%q to %q, or write $out/%s in the script", near[0], name, near[0], name)
+		}
+	}
+	return text
+}
+
+func orNothing(list []string) string {
+	if len(list) == 0 {
+		return "nothing"
+	}
+	return strings.Join(list, ", ")
+}
+
+// isPublic tells of a file of n or of what n reads.
+func (r *run) isPublic(n *Node, generator, file string) bool {
+	if generator != n.Name {
+		i := slices.IndexFunc(n.DependsOn, func(d ID) bool { return d.Name == generator })
+		n = r.plan.graph.nodes[n.DependsOn[i]]
+	}
+	def := n.Def.Files[file]
+	return def != nil && !def.Secret
+}
+
+// values are all files of a generator: made by this run, or from disk.
+func (r *run) values(ctx context.Context, id ID) (map[string][]byte, error) {
+	r.lock.Lock()
+	made := r.results[id]
+	r.lock.Unlock()
+	if made != nil {
+		return made, nil
+	}
+	values := map[string][]byte{}
+	n := r.plan.graph.nodes[id]
+	for _, file := range sorted(n.Def.Files) {
+		value, err := secrets.Open(ctx, r.Layout, n.ref(file), r.Identities)
+		if err != nil {
+			return nil, err
+		}
+		values[file] = value
+	}
+	return values, nil
+}
+
+// dropMixed takes back results that would leave an old value beside a new one
+// that it was to be made from: where a step failed whose old values stay, what
+// it reads of this run, and all else that was made from that.
+func (r *run) dropMixed() {
+	steps := map[ID]Step{}
+	for _, step := range r.plan.Steps {
+		steps[step.ID] = step
+	}
+	dropped := map[ID]bool{}
+	var drop func(id, because ID)
+	drop = func(id, because ID) {
+		step, ok := steps[id]
+		if !ok || dropped[id] {
+			return
+		}
+		dropped[id] = true
+		if r.results[id] != nil {
+			delete(r.results, id)
+			r.skipped[id] = because
+			r.tell(Event{Kind: Skipped, ID: id, Text: fmt.Sprintf("its new values are not kept, because %s has none", because)})
+		}
+		if len(step.Replaces) > 0 { // and these stay
+			for _, dep := range step.After {
+				drop(dep, because)
+			}
+		}
+		for _, dependent := range r.plan.graph.dependents[id] {
+			drop(dependent, because)
+		}
+	}
+	for _, step := range r.plan.Steps {
+		if because, skipped := r.skipped[step.ID]; r.failed[step.ID] != nil {
+			drop(step.ID, step.ID)
+		} else if skipped {
+			drop(step.ID, because)
+		}
+	}
+}

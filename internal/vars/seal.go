@@ -1,0 +1,171 @@
+package vars
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/crs58/fleet/internal/secrets"
+)
+
+// makeKeys makes the keys of machines that have none. A machine whose key cannot
+// be made fails with its generators.
+func (r *run) makeKeys(ctx context.Context) (files []secrets.File, err error) {
+	if r.readers, err = r.Fleet.readers(); err != nil {
+		return nil, err
+	}
+	r.keyless = map[string]error{}
+	for _, machine := range r.plan.MachineKeys {
+		holder, made, err := secrets.EnsureMachineKey(ctx, r.Layout, machine, r.opts.Now())
+		if err != nil {
+			r.keyless[machine] = err
+			continue
+		}
+		r.readers.add(machine, holder)
+		files = append(files, made...)
+		r.tell(Event{Kind: KeyMade, ID: ID{Machine: machine}})
+	}
+	return files, nil
+}
+
+// seal turns the results into files, in the order of the plan. The errors are
+// those of single generators; with err nothing may be written.
+func (r *run) seal(ctx context.Context) (report *Report, files []secrets.File, errs *multierror.Error, err error) {
+	report = &Report{Generated: []ID{}, Rewrapped: []Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
+	for _, refusal := range r.plan.Refused {
+		errs = multierror.Append(errs, refusal)
+	}
+	for _, machine := range r.plan.MachineKeys {
+		if err := r.keyless[machine]; err != nil {
+			errs = multierror.Append(errs, err)
+		} else {
+			report.MachineKeys = append(report.MachineKeys, machine)
+		}
+	}
+	for _, step := range r.plan.Steps {
+		if err := r.failed[step.ID]; err != nil {
+			errs = multierror.Append(errs, err)
+			continue
+		}
+		if because, ok := r.skipped[step.ID]; ok {
+			errs = multierror.Append(errs, fmt.Errorf("generator %s made nothing, because %s failed", step.ID, because))
+			continue
+		}
+		made, err := r.sealStep(ctx, step.ID)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		files = append(files, made...)
+		report.Generated = append(report.Generated, step.ID)
+	}
+	var locked []string // what others have to re-encrypt
+	var lockedErr error
+	for _, rewrap := range r.plan.Rewraps {
+		file, err := r.rewrap(ctx, rewrap)
+		if noKeyAtHand(err) {
+			locked, lockedErr = append(locked, rewrap.String()), err
+			continue
+		}
+		if err != nil {
+			errs = multierror.Append(errs, fmt.Errorf("%s is to be readable by %s as well: %w", rewrap, strings.Join(rewrap.Add, ", "), err))
+			continue
+		}
+		files = append(files, file)
+		report.Rewrapped = append(report.Rewrapped, rewrap)
+		r.tell(Event{Kind: Rewrapped, ID: rewrap.ID, File: rewrap.File, Text: "now also for " + strings.Join(rewrap.Add, ", ")})
+	}
+	if len(locked) > 0 {
+		errs = multierror.Append(errs, fmt.Errorf("%d existing secrets lack readers and cannot be opened with your keys (%s): an administrator who can read them has to run `fleet vars generate`: %w",
+			len(locked), abbreviate(locked), lockedErr))
+	}
+	return report, files, errs, nil
+}
+
+// abbreviate lists the first of many.
+func abbreviate(list []string) string {
+	const most = 3
+	if len(list) > most {
+		return strings.Join(list[:most], ", ") + ", …"
+	}
+	return strings.Join(list, ", ")
+}
+
+// sealStep encrypts what a step has made.
+func (r *run) sealStep(ctx context.Context, id ID) (files []secrets.File, err error) {
+	n := r.plan.graph.nodes[id]
+	for _, name := range sorted(r.results[id]) {
+		ref := n.ref(name)
+		var before []string // of a shared secret that is replaced
+		if envelope, err := r.Layout.Read(ref); err == nil && ref.Secret {
+			before, _ = secrets.EnvelopeRecipients(envelope)
+		}
+		made, err := secrets.Seal(ctx, r.Layout, ref, r.results[id][name], r.readers.holders(n, name, before), r.opts.Now())
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, made...)
+	}
+	if n.Def.ValidationHash == "" {
+		return files, nil
+	}
+	path, err := r.Layout.HashPath(id.Machine, id.Name)
+	return append(files, secrets.File{Path: path, Data: []byte(n.Def.ValidationHash)}), err
+}
+
+// rewrap adds readers to an existing secret and takes none away.
+func (r *run) rewrap(ctx context.Context, w Rewrap) (secrets.File, error) {
+	if w.File == "" {
+		envelope, err := r.Layout.ReadMachinePrivateKey(w.Machine)
+		if err != nil {
+			return secrets.File{}, err
+		}
+		path, err := r.Layout.MachinePrivateKeyPath(w.Machine)
+		if err != nil {
+			return secrets.File{}, err
+		}
+		return r.widen(ctx, path, envelope, r.readers.admins)
+	}
+	n := r.plan.graph.nodes[w.ID]
+	ref := n.ref(w.File)
+	envelope, err := r.Layout.Read(ref)
+	if err != nil {
+		return secrets.File{}, err
+	}
+	path, err := r.Layout.Path(ref)
+	if err != nil {
+		return secrets.File{}, err
+	}
+	wanted, err := r.Layout.Wanted(ref, r.readers.holders(n, w.File, nil))
+	if err != nil {
+		return secrets.File{}, err
+	}
+	return r.widen(ctx, path, envelope, wanted)
+}
+
+func (r *run) widen(ctx context.Context, path string, envelope []byte, wanted []string) (secrets.File, error) {
+	actual, err := secrets.EnvelopeRecipients(envelope)
+	if err != nil {
+		return secrets.File{}, err
+	}
+	data, err := secrets.Rewrap(ctx, envelope, append(actual, wanted...), r.Identities)
+	return secrets.File{Path: path, Data: data}, err
+}
+
+// message is that of the commit.
+func (r *Report) message() string {
+	var what []string
+	for _, id := range r.Generated {
+		what = append(what, id.place()+"/"+id.Name)
+	}
+	switch {
+	case len(what) == 0 && len(r.MachineKeys) > 0:
+		return "feat(vars): add keys for " + strings.Join(r.MachineKeys, ", ")
+	case len(what) == 0:
+		return "chore(vars): re-encrypt for more readers"
+	case len(what) <= 2:
+		return "feat(vars): generate " + strings.Join(what, ", ")
+	}
+	return fmt.Sprintf("feat(vars): generate %d values\n\n%s\n", len(what), strings.Join(what, "\n"))
+}
