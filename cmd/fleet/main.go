@@ -22,6 +22,9 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	// A reader of our output that goes away is an error of that write; it must
+	// not kill a deploy half-way.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -41,5 +45,58 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ROOT", root)
 			return os.MkdirAll(home, 0o700)
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code":  code,
+			"tiny":  tiny,
+			"root":  rooted,
+		},
 	})
+}
+
+// code runs a program and wants an exit code of it: code 3 fleet machines update
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N program args...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// tiny makes the fleet of testdata/script/tiny in a folder: two machines on the
+// offline nixpkgs, evaluated in a fraction of the demo's time.
+func tiny(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: tiny FOLDER")
+	}
+	from, to := filepath.Join(ts.Getenv("ROOT"), "testdata/script/tiny"), ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(to, 0o755))
+	ts.Check(os.CopyFS(to, os.DirFS(from)))
+	replace(ts, filepath.Join(to, "flake.nix"))
+	ts.Check(ts.Exec("git", "-C", to, "init", "--quiet"))
+	ts.Check(ts.Exec("git", "-C", to, "add", "."))
+}
+
+// rooted puts the repository's place where files say @ROOT@.
+func rooted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: root FILE...")
+	}
+	for _, name := range args {
+		replace(ts, ts.MkAbs(name))
+	}
+}
+
+func replace(ts *testscript.TestScript, file string) {
+	text := strings.ReplaceAll(ts.ReadFile(file), "@ROOT@", ts.Getenv("ROOT"))
+	ts.Check(os.WriteFile(file, []byte(text), 0o644))
 }

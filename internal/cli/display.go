@@ -1,55 +1,105 @@
 package cli
 
 import (
+	"fmt"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/host"
 	"github.com/crs58/fleet/internal/term"
+	"github.com/crs58/fleet/internal/vars"
 )
 
-// lazyLive is a display that starts with the first thing to show: until then
-// the terminal may be needed for prompts.
-type lazyLive struct {
-	streams *term.Streams
-	now     func() time.Time
-	once    sync.Once
-	live    *term.Live
+// progress is a display of long work that starts with the first thing to show:
+// until then the terminal may be needed for prompts.
+type progress struct {
+	app *App
+	// events says that every event is a line of JSON.
+	events bool
+	once   sync.Once
+	live   *term.Live
 }
 
-func (l *lazyLive) get() *term.Live {
-	l.once.Do(func() { l.live = term.NewLive(l.streams, l.now) })
-	return l.live
+// progress shows how a query comes on, work how long work does: with --json the
+// first prints one object at the end, the second events and a result.
+func (a *App) progress() *progress { return &progress{app: a} }
+
+func (a *App) work() *progress { return &progress{app: a, events: a.config.JSON} }
+
+func (p *progress) get() *term.Live {
+	p.once.Do(func() { p.live = term.NewLive(p.app.Streams, p.app.Now) })
+	return p.live
 }
 
-// log prints a line, above the live ones if there are any.
-func (l *lazyLive) log(format string, args ...any) {
-	if l.streams.Quiet {
-		return
-	}
-	if l.live == nil {
-		l.streams.Say(format, args...)
-		return
-	}
-	l.live.Log(format, args...)
-}
-
-func (l *lazyLive) stop() {
-	if l.live != nil {
-		l.live.Stop()
+// stop ends the display and leaves its lines, clear takes them away because a
+// table with the same follows.
+func (p *progress) stop() {
+	if p.live != nil {
+		p.live.Stop()
 	}
 }
 
-// showDeploy turns an event of a deploy into a change of the display.
-func showDeploy(live *lazyLive, e deploy.Event) {
-	if e.Phase != deploy.End {
-		if e.State == deploy.Started || e.State == deploy.Running {
-			live.get().Set(e.Machine, string(e.Phase), e.Message)
+func (p *progress) clear() {
+	if p.live != nil {
+		p.live.Clear()
+	}
+}
+
+// deploy shows an event of a deploy. Why a machine failed is said at the end.
+func (p *progress) deploy(e deploy.Event) {
+	switch {
+	case p.events:
+		p.app.event(e)
+	case e.Phase == deploy.End:
+		p.get().Finish(e.Machine, string(e.State), "", stateColor(e.State))
+	case e.State == deploy.Started || e.State == deploy.Running:
+		p.get().Set(e.Machine, string(e.Phase), e.Message)
+	}
+}
+
+// bootstrap shows an event of a bootstrap. Its steps are few and each is worth
+// a line, also where there is no terminal.
+func (p *progress) bootstrap(e host.Event) {
+	ended := e.State != deploy.Started && e.State != deploy.Running
+	switch {
+	case p.events:
+		p.app.event(e)
+	case !ended:
+		p.get().Set(string(e.Step), "running", e.Message)
+	case stateColor(e.State) == term.Green:
+		p.get().Finish(string(e.Step), string(e.State), e.Message, term.Green)
+		if p.app.Streams.Tty == nil {
+			p.app.Streams.Say("%s", strings.TrimSuffix(fmt.Sprintf("%s: %s: %s", e.Step, e.State, e.Message), ": "))
 		}
-		return
+	default: // why is said at the end
+		p.get().Finish(string(e.Step), string(e.State), "", stateColor(e.State))
 	}
-	live.get().Finish(e.Machine, string(e.State), e.Message, stateColor(e.State))
+}
+
+// vars shows an event of a run of generators.
+func (p *progress) vars(e vars.Event) {
+	name := e.ID.String()
+	switch {
+	case p.events:
+		p.app.event(e)
+	case e.Kind == vars.Building:
+		p.get().Set("scripts", "building", e.Text)
+	case e.Kind == vars.Started:
+		p.get().Finish("scripts", "built", "", term.Green)
+		p.get().Set(name, "running", "")
+	case e.Kind == vars.Finished:
+		p.get().Finish(name, "made", "", term.Green)
+	case e.Kind == vars.Failed:
+		p.get().Finish(name, "failed", "", term.Red)
+	case e.Kind == vars.Skipped:
+		p.get().Finish(name, "skipped", e.Text, term.Yellow)
+	case e.Kind == vars.Rewrapped:
+		p.app.Streams.Say("%s: encrypted for more readers", strings.TrimSuffix(name+"/"+e.File, "/"))
+	case e.Kind == vars.Recovered || e.Kind == vars.Noted:
+		p.app.Streams.Say("%s", term.Clean(strings.TrimPrefix(name+": "+e.Text, ": ")))
+	}
 }
 
 func stateColor(s deploy.State) term.Color {

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/crs58/fleet/internal/term"
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 )
 
@@ -97,12 +99,15 @@ func usageError(cmd *cobra.Command, err error) error {
 
 func exitCode(ctx context.Context, err error) int {
 	var coded *codeError
+	errors.As(err, &coded)
 	switch {
 	case err == nil:
 		return exitDone
+	case coded != nil && coded.code == exitUnknown:
+		return exitUnknown // weighs more than the interruption
 	case ctx.Err() != nil || errors.Is(err, term.ErrCancelled):
 		return exitInterrupted
-	case errors.As(err, &coded):
+	case coded != nil:
 		return coded.code
 	case isCobraUsage(err):
 		return exitUsage
@@ -122,18 +127,35 @@ func isCobraUsage(err error) bool {
 }
 
 // report prints an error, on standard error, whatever happened to standard output.
+// Of several errors each is printed for itself.
 func report(app *App, cmd *cobra.Command, err error) {
 	var coded *codeError
-	if err == nil || errors.As(err, &coded) && coded.err == nil {
+	if err == nil || errors.As(err, &coded) && coded.err == nil || errors.Is(err, syscall.EPIPE) {
+		return
+	}
+	if several, ok := err.(*multierror.Error); ok {
+		for _, err := range several.Errors {
+			report(app, cmd, err)
+		}
 		return
 	}
 	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
+		err = interruption(err)
 	}
 	if isCobraUsage(err) && cmd != nil {
 		err = usageError(cmd, err)
 	}
 	app.Streams.Problem(err)
+}
+
+// interruption keeps of an error that comes from Ctrl-C what it says about how
+// things stand now.
+func interruption(err error) error {
+	text, _, _ := strings.Cut(err.Error(), ": "+context.Canceled.Error())
+	if strings.HasPrefix(text, "interrupted") {
+		return errors.New(text)
+	}
+	return errors.New("interrupted")
 }
 
 func encode(w io.Writer, v any) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/host"
 	"github.com/crs58/fleet/internal/term"
@@ -69,14 +68,15 @@ func (a *App) onHost(ctx context.Context, name string, do func(*session, context
 	return do(s, ctx, host.Machine{Name: m.Name, Class: m.Class, Address: m.Deploy.TargetHost})
 }
 
-func (s *session) hostOptions() host.Options {
+// hostOptions are what package host works with; p shows the making of values.
+func (s *session) hostOptions(p *progress) host.Options {
 	return host.Options{
 		Deploy: s.deployOptions(),
 		Evaluate: func(ctx context.Context, machine string, toplevel bool) (*flake.Details, error) {
 			return s.reevaluate(ctx, machine, toplevel)
 		},
 		Generate: func(ctx context.Context, machine string, details *flake.Details) (string, error) {
-			return s.generateMissing(ctx, machine, details)
+			return s.generateMissing(ctx, p, machine, details)
 		},
 		Check: func(ctx context.Context, machine string, details *flake.Details) ([]vars.Finding, error) {
 			values, done, err := s.values(ctx, map[string]*flake.Details{machine: details})
@@ -108,7 +108,7 @@ func (s *session) reevaluate(ctx context.Context, machine string, toplevel bool)
 }
 
 // generateMissing makes what a machine lacks and says what it made.
-func (s *session) generateMissing(ctx context.Context, machine string, details *flake.Details) (string, error) {
+func (s *session) generateMissing(ctx context.Context, p *progress, machine string, details *flake.Details) (string, error) {
 	values, done, err := s.values(ctx, map[string]*flake.Details{machine: details})
 	if err != nil {
 		return "", err
@@ -124,7 +124,7 @@ func (s *session) generateMissing(ctx context.Context, machine string, details *
 	if plan.Empty() {
 		return "every value is there", nil
 	}
-	report, err := s.runVars(ctx, values, plan, generateOptions{})
+	report, err := s.runVars(ctx, p, values, plan, generateOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -132,20 +132,13 @@ func (s *session) generateMissing(ctx context.Context, machine string, details *
 }
 
 func (s *session) bootstrap(ctx context.Context, m host.Machine) error {
-	live := &lazyLive{streams: s.Streams, now: s.Now}
-	o := s.hostOptions()
-	o.OnEvent = func(e host.Event) {
-		switch e.State {
-		case deploy.Started, deploy.Running:
-			live.get().Set(string(e.Step), "running", e.Message)
-		default:
-			live.get().Finish(string(e.Step), string(e.State), e.Message, stateColor(e.State))
-		}
-	}
+	p := s.work()
+	o := s.hostOptions(p)
+	o.OnEvent = p.bootstrap
 	report := host.Bootstrap(ctx, o, m)
-	live.stop()
+	p.stop()
 	if s.config.JSON {
-		return errors.Join(s.writeJSON(report), exit(report.ExitCode()))
+		return errors.Join(s.result(report), exit(report.ExitCode()))
 	}
 	if report.Err != nil {
 		s.Streams.Problem(fmt.Errorf("%s: %w", m.Name, report.Err))
@@ -159,7 +152,7 @@ func (s *session) bootstrap(ctx context.Context, m host.Machine) error {
 }
 
 func (s *session) hostStatus(ctx context.Context, m host.Machine) error {
-	items, err := host.Status(ctx, s.hostOptions(), m)
+	items, err := host.Status(ctx, s.hostOptions(s.progress()), m)
 	if err != nil {
 		return err
 	}

@@ -69,11 +69,11 @@ func (a *App) machinesBuildCmd() *cobra.Command {
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onMachines(cmd.Context(), args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
-				live := &lazyLive{streams: a.Streams, now: a.Now}
-				summary := s.deployer(live).Build(ctx, machines)
-				live.stop()
+				p := s.work()
+				summary := s.deployer(p).Build(ctx, machines)
+				p.clear()
 				if a.config.JSON {
-					return errors.Join(a.writeJSON(summary), exit(summary.ExitCode()))
+					return errors.Join(a.result(summary), exit(summary.ExitCode()))
 				}
 				table := term.Table{Header: []string{"MACHINE", "SYSTEM"}}
 				for _, r := range summary.Results {
@@ -81,8 +81,11 @@ func (a *App) machinesBuildCmd() *cobra.Command {
 						table.Add(r.Machine, r.Out)
 					}
 				}
+				if err := table.Write(a.Streams.Out); err != nil {
+					return err
+				}
 				s.sayProblems(summary)
-				return errors.Join(table.Write(a.Streams.Out), exit(summary.ExitCode()))
+				return exit(summary.ExitCode())
 			})
 		},
 	}
@@ -168,10 +171,10 @@ func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.
 	return machines
 }
 
-// deployer makes the deployer of this fleet; its events go to live.
-func (s *session) deployer(live *lazyLive) *deploy.Deployer {
+// deployer makes the deployer of this fleet; its events go to p.
+func (s *session) deployer(p *progress) *deploy.Deployer {
 	o := s.deployOptions()
-	o.OnEvent = func(e deploy.Event) { showDeploy(live, e) }
+	o.OnEvent = p.deploy
 	return deploy.New(o)
 }
 
@@ -207,11 +210,11 @@ func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error
 }
 
 func (s *session) showPlan(ctx context.Context, machines []deploy.Machine) error {
-	live := &lazyLive{streams: s.Streams, now: s.Now}
-	d := s.deployer(live)
+	p := s.progress()
+	d := s.deployer(p)
 	defer d.Close()
 	plan := d.Plan(ctx, machines)
-	live.stop()
+	p.clear()
 	code := exitDone
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "WOULD"}}
 	for _, step := range plan.Steps {
@@ -230,13 +233,13 @@ func (s *session) showPlan(ctx context.Context, machines []deploy.Machine) error
 }
 
 func (s *session) update(ctx context.Context, machines []deploy.Machine) error {
-	live := &lazyLive{streams: s.Streams, now: s.Now}
-	d := s.deployer(live)
+	p := s.work()
+	d := s.deployer(p)
 	defer d.Close()
 	summary := d.Update(ctx, machines)
-	live.stop()
+	p.clear()
 	if s.config.JSON {
-		return errors.Join(s.writeJSON(summary), exit(summary.ExitCode()))
+		return errors.Join(s.result(summary), exit(summary.ExitCode()))
 	}
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}}
 	for _, r := range summary.Results {
@@ -264,11 +267,11 @@ func (s *session) sayProblems(summary *deploy.Summary) {
 }
 
 func (s *session) showStatus(ctx context.Context, machines []deploy.Machine) error {
-	live := &lazyLive{streams: s.Streams, now: s.Now}
-	d := s.deployer(live)
+	p := s.progress()
+	d := s.deployer(p)
 	defer d.Close()
 	statuses := d.Status(ctx, machines)
-	live.stop()
+	p.clear()
 	failed := 0
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATUS", "GENERATION", "KEY", "NOTES"}, Paint: s.paintVerdict}
 	for _, st := range statuses {
@@ -298,14 +301,14 @@ func (s *session) showStatus(ctx context.Context, machines []deploy.Machine) err
 
 // paintVerdict colours the status of a machine where standard output is a terminal.
 func (s *session) paintVerdict(column int, cell string) string {
-	if column != 2 || !s.Streams.OutTTY {
+	if column != 2 {
 		return cell
 	}
 	switch deploy.Verdict(cell) {
 	case deploy.UpToDate:
-		return s.Streams.Paint(term.Green, cell)
+		return s.Streams.PaintOut(term.Green, cell)
 	case deploy.Unreachable, deploy.Broken:
-		return s.Streams.Paint(term.Red, cell)
+		return s.Streams.PaintOut(term.Red, cell)
 	}
-	return s.Streams.Paint(term.Yellow, cell)
+	return s.Streams.PaintOut(term.Yellow, cell)
 }

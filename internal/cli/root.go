@@ -4,9 +4,12 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/crs58/fleet/internal/config"
+	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/spf13/cobra"
 )
@@ -51,6 +54,8 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
   fleet verify`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          onlyCommands,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return app.configure(cmd)
 		},
@@ -58,6 +63,7 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 	root.SetIn(app.Streams.In)
 	root.SetOut(app.Streams.Out)
 	root.SetErr(app.Streams.Err)
+	root.SetUsageFunc(writeUsage)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	config.Flags(root.PersistentFlags())
 	root.AddGroup(&cobra.Group{ID: groupFleet, Title: "The fleet:"}, &cobra.Group{ID: groupAround, Title: "Around it:"})
@@ -85,7 +91,7 @@ func (a *App) configure(cmd *cobra.Command) error {
 		return usageError(cmd, err)
 	}
 	a.config = c
-	a.Streams.Quiet = c.Quiet
+	a.Streams.Quiet = c.Quiet || c.JSON
 	return nil
 }
 
@@ -103,10 +109,36 @@ func Main(ctx context.Context, app *App, args []string) int {
 func parent(use, short, long, example string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: long, Example: example, GroupID: groupFleet,
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 }
 
-// writeJSON prints v on standard output.
+// onlyCommands refuses an argument that names no command below cmd.
+func onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			known = append(known, sub.Name())
+		}
+	}
+	return usageError(cmd, fmt.Errorf("%s has no command %s%s", cmd.CommandPath(), args[0], flake.DidYouMean(args[0], known)))
+}
+
+// writeJSON prints v on standard output, for people to read too.
 func (a *App) writeJSON(v any) error { return encode(a.Streams.Out, v) }
+
+// event prints, with --json, one line of what long work does.
+func (a *App) event(v any) { _ = a.line("event", v) }
+
+// result prints, with --json, the last line of long work.
+func (a *App) result(v any) error { return a.line("result", v) }
+
+func (a *App) line(kind string, v any) error {
+	e := json.NewEncoder(a.Streams.Out)
+	e.SetEscapeHTML(false)
+	return e.Encode(map[string]any{kind: v})
+}

@@ -92,25 +92,18 @@ func (s *session) selection(args []string, all bool) ([]string, error) {
 		}
 		return inventory.All(&s.fleet.Inventory), nil
 	}
+	if len(args) == 0 {
+		return nil, &codeError{exitUsage, errors.New("no machine is named: name some, or say --all")}
+	}
 	return inventory.Select(&s.fleet.Inventory, args...)
 }
 
-// details evaluates machines and tells on the way.
+// details evaluates machines and shows that it does.
 func (s *session) details(ctx context.Context, names []string, toplevel bool) (*flake.Evaluated, error) {
-	if s.Streams.Tty == nil {
-		s.Streams.Say("evaluating %s", plural(len(names), "machine"))
-		return s.loader.Details(ctx, s.fleet, names, toplevel)
-	}
-	live := term.NewLive(s.Streams, s.Now)
-	defer live.Stop()
-	live.Set("evaluating", plural(len(names), "machine"), "")
-	evaluated, err := s.loader.Details(ctx, s.fleet, names, toplevel)
-	if err != nil {
-		live.Finish("evaluating", "failed", "", term.Red)
-		return nil, err
-	}
-	live.Finish("evaluated", plural(len(evaluated.Details), "machine"), "", term.Green)
-	return evaluated, nil
+	p := s.progress()
+	defer p.clear()
+	p.get().Set("evaluating", plural(len(names), "machine"), "")
+	return s.loader.Details(ctx, s.fleet, names, toplevel)
 }
 
 // writable is the folder of the fleet, for commands that write to it.

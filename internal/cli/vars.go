@@ -9,11 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/crs58/fleet/internal/vars"
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 )
 
@@ -52,6 +55,7 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 type generateOptions struct {
 	all, dryRun, commit bool
 	answers             string
+	timeout             time.Duration
 	vars.Request
 }
 
@@ -81,6 +85,7 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
 	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
 	cmd.Flags().StringVar(&o.answers, "answers", "", "file with the answers to prompts")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long one script may run")
 	cmd.Flags().StringSliceVar(&o.Regenerate, "regenerate", nil, "generators whose values are made anew though they exist")
 	cmd.Flags().StringSliceVarP(&o.Generators, "generator", "g", nil, "only these generators, and what they need")
 	return cmd
@@ -121,32 +126,60 @@ func (a *App) varsGenerate(ctx context.Context, args []string, o generateOptions
 	if err != nil {
 		return err
 	}
-	switch {
-	case o.dryRun && a.config.JSON:
-		return a.writeJSON(plan)
-	case o.dryRun:
-		_, err := io.WriteString(a.Streams.Out, plan.String())
-		return err
-	case plan.Empty():
-		a.Streams.Say("Nothing to do: every value of %s is there.", plural(len(evaluated.Details), "machine"))
-		return s.exitFor(evaluated)
-	}
-	a.Streams.Say("%s", strings.TrimRight(plan.String(), "\n"))
-	report, err := s.runVars(ctx, values, plan, o)
-	if report != nil {
+	if o.dryRun {
 		if a.config.JSON {
-			err = errors.Join(err, a.writeJSON(report))
+			return cmp.Or(a.writeJSON(plan), s.exitFor(evaluated))
 		}
-		a.Streams.Say("Made the values of %s, wrote %s.", plural(len(report.Generated), "generator"), plural(len(report.Paths), "file"))
+		_, err := io.WriteString(a.Streams.Out, plan.String())
+		return cmp.Or(err, s.exitFor(evaluated))
 	}
-	if err != nil {
-		return err
+	report := &vars.Report{Generated: []vars.ID{}, Rewrapped: []vars.Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
+	if plan.Empty() {
+		a.Streams.Say("Nothing to do: every value of %s is there.", plural(len(evaluated.Details), "machine"))
+	} else {
+		a.Streams.Say("%s", strings.TrimRight(plan.String(), "\n"))
+		var made *vars.Report
+		p := s.work()
+		made, err = s.runVars(ctx, p, values, plan, o)
+		p.stop()
+		if made != nil {
+			report = made
+			a.Streams.Say("Made the values of %s and %s, wrote %s.",
+				plural(len(report.Generated), "generator"), plural(len(report.MachineKeys), "key"), plural(len(report.Paths), "file"))
+		}
 	}
-	return s.exitFor(evaluated)
+	if a.config.JSON {
+		err = cmp.Or(err, a.result(generated{report, texts(evaluated, err)}))
+	}
+	return cmp.Or(err, s.exitFor(evaluated))
 }
 
-// runVars runs a plan with a live line per generator.
-func (s *session) runVars(ctx context.Context, values *vars.Fleet, plan *vars.Plan, o generateOptions) (*vars.Report, error) {
+// generated is the result of `vars generate`.
+type generated struct {
+	*vars.Report
+	Errors []string `json:"errors"`
+}
+
+// texts are the errors of the machines that do not evaluate, and of a run.
+func texts(evaluated *flake.Evaluated, err error) []string {
+	all := []string{}
+	for _, failed := range evaluated.Errors() {
+		all = append(all, failed.Error())
+	}
+	var several *multierror.Error
+	switch {
+	case errors.As(err, &several):
+		for _, err := range several.Errors {
+			all = append(all, err.Error())
+		}
+	case err != nil:
+		all = append(all, err.Error())
+	}
+	return all
+}
+
+// runVars runs a plan and shows it on p.
+func (s *session) runVars(ctx context.Context, p *progress, values *vars.Fleet, plan *vars.Plan, o generateOptions) (*vars.Report, error) {
 	sources := vars.Sources{LookupEnv: func(name string) (string, bool) {
 		for _, entry := range s.Environ {
 			if value, ok := strings.CutPrefix(entry, name+"="); ok {
@@ -156,10 +189,7 @@ func (s *session) runVars(ctx context.Context, values *vars.Fleet, plan *vars.Pl
 		return "", false
 	}}
 	if o.answers != "" {
-		text, err := os.ReadFile(filepath.Join(s.Dir, o.answers))
-		if filepath.IsAbs(o.answers) {
-			text, err = os.ReadFile(o.answers)
-		}
+		text, err := s.readFile(ctx, o.answers)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the answers: %w", err)
 		}
@@ -170,40 +200,36 @@ func (s *session) runVars(ctx context.Context, values *vars.Fleet, plan *vars.Pl
 	if s.Streams.CanPrompt() {
 		sources.Prompter = prompter{s.Streams}
 	}
-	live := &lazyLive{streams: s.Streams, now: s.Now}
-	defer live.stop()
 	return values.Run(ctx, plan, vars.RunOptions{
 		Builder: s.nix,
 		Sources: sources,
+		Limits:  vars.Limits{Timeout: o.timeout},
 		Commit:  o.commit,
 		Now:     s.Now,
-		OnEvent: func(e vars.Event) { showVars(live, s.Streams, e) },
+		OnEvent: p.vars,
 		OnBuild: s.nixEvent,
 	})
 }
 
-// showVars turns an event into a change of the display.
-func showVars(live *lazyLive, out *term.Streams, e vars.Event) {
-	name := e.ID.String()
-	switch e.Kind {
-	case vars.Building:
-		out.Say("building the scripts")
-	case vars.Started:
-		if out.Tty != nil { // elsewhere the end of each is enough to read
-			live.get().Set(name, "running", "")
-		}
-	case vars.Finished:
-		live.get().Finish(name, "made", fmt.Sprintf("%.1fs", e.Duration.Seconds()), term.Green)
-	case vars.Failed:
-		live.get().Finish(name, "failed", "", term.Red)
-	case vars.Skipped:
-		live.get().Finish(name, "skipped", e.Text, term.Yellow)
-	case vars.KeyMade:
-		live.log("made the age key of %s", e.Machine)
-	case vars.Rewrapped:
-		live.log("%s: encrypted for more readers", strings.TrimSuffix(name+"/"+e.File, "/"))
-	case vars.Recovered, vars.Noted:
-		live.log("%s", term.Clean(strings.TrimPrefix(name+": "+e.Text, ": ")))
+// readFile reads a file that may be a pipe on which nobody writes.
+func (a *App) readFile(ctx context.Context, name string) ([]byte, error) {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(a.Dir, name)
+	}
+	type content struct {
+		data []byte
+		err  error
+	}
+	read := make(chan content, 1)
+	go func() {
+		data, err := os.ReadFile(name)
+		read <- content{data, err}
+	}()
+	select {
+	case c := <-read:
+		return c.data, c.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
@@ -316,12 +342,32 @@ func (a *App) varsGetCmd() *cobra.Command {
 					return cmp.Or(err, exit(exitFailed))
 				}
 			}
+			if a.config.JSON {
+				return a.writeJSON(newValue(args[0], args[1], value))
+			}
 			_, err = a.Streams.Out.Write(value.Data)
 			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "print a secret on a terminal without asking")
 	return cmd
+}
+
+// value is the JSON of one value; Base64 holds what is no text.
+type value struct {
+	Machine string  `json:"machine"`
+	Name    string  `json:"name"`
+	Secret  bool    `json:"secret"`
+	Text    *string `json:"text,omitempty"`
+	Base64  []byte  `json:"base64,omitempty"`
+}
+
+func newValue(machine, name string, v *vars.Value) value {
+	if !utf8.Valid(v.Data) {
+		return value{Machine: machine, Name: name, Secret: v.Secret, Base64: v.Data}
+	}
+	text := string(v.Data)
+	return value{Machine: machine, Name: name, Secret: v.Secret, Text: &text}
 }
 
 func (s *session) getVar(ctx context.Context, machine, name string) (*vars.Value, error) {

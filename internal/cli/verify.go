@@ -65,15 +65,17 @@ func (s *session) verify(ctx context.Context, names []string, noBuild bool) erro
 		},
 		OnStage: func(stage verify.Stage) {
 			step++
-			s.Streams.Say("%s", s.Streams.Paint(term.Bold, fmt.Sprintf("Step %d/%d: %s", step, len(stages), stage)))
+			if !s.config.JSON {
+				fmt.Fprintln(s.Streams.Out, s.Streams.PaintOut(term.Bold, fmt.Sprintf("Step %d/%d: %s", step, len(stages), stage)))
+			}
 		},
 		OnCheck: s.showCheck,
 	}
 	if !noBuild {
 		o.Build = func(ctx context.Context, machines []deploy.Machine) *deploy.Summary {
-			live := &lazyLive{streams: s.Streams, now: s.Now}
-			defer live.stop()
-			return s.deployer(live).Build(ctx, machines)
+			p := s.progress()
+			defer p.clear()
+			return s.deployer(p).Build(ctx, machines)
 		}
 	}
 	report, err := verify.Run(ctx, o)
@@ -81,7 +83,7 @@ func (s *session) verify(ctx context.Context, names []string, noBuild bool) erro
 		return err
 	}
 	if s.config.JSON {
-		if err := s.writeJSON(report); err != nil {
+		if err := s.result(report); err != nil {
 			return err
 		}
 	}
@@ -98,15 +100,16 @@ func (s *session) verify(ctx context.Context, names []string, noBuild bool) erro
 	return nil
 }
 
-// showCheck prints a check: data for people, unless JSON follows.
+// showCheck prints a check.
 func (s *session) showCheck(c verify.Check) {
 	if s.config.JSON {
+		s.event(c)
 		return
 	}
 	mark := map[verify.Status]string{
-		verify.Pass: s.Streams.Paint(term.Green, "✓"),
-		verify.Fail: s.Streams.Paint(term.Red, "✗"),
-		verify.Left: s.Streams.Paint(term.Yellow, "–"),
+		verify.Pass: s.Streams.PaintOut(term.Green, "✓"),
+		verify.Fail: s.Streams.PaintOut(term.Red, "✗"),
+		verify.Left: s.Streams.PaintOut(term.Yellow, "–"),
 	}[c.Status]
 	line := fmt.Sprintf("  %s %s", mark, c.Machine)
 	if c.Text != "" {

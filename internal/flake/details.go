@@ -3,11 +3,12 @@ package flake
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/crs58/fleet/internal/nix"
@@ -45,6 +46,10 @@ func (l *Loader) Details(ctx context.Context, fleet *Fleet, names []string, topl
 	for _, name := range names {
 		if _, known := fleet.Machines[name]; !known {
 			return nil, fmt.Errorf("there is no machine %s%s", name, DidYouMean(name, slices.Sorted(maps.Keys(fleet.Machines))))
+		}
+		if d := fleet.known[name]; d != nil && (d.Toplevel != nil || !toplevel) {
+			result.Details[name] = d
+			continue
 		}
 		var d Details
 		if l.cached(l.detailsKey(fleet, name, toplevel), &d) && d.inStore() {
@@ -100,6 +105,43 @@ func (l *Loader) Details(ctx context.Context, fleet *Fleet, names []string, topl
 	return result, nil
 }
 
+// loadAll reads the inventory and the details of all machines of a native flake.
+// Each worker takes its share of the machines, whose names it alone knows.
+func (l *Loader) loadAll(ctx context.Context, fleet *Fleet, toplevel bool) error {
+	if fleet.Dir != "" && !exists(filepath.Join(fleet.Dir, "flake.lock")) {
+		return errors.New("the inputs are not locked: several processes would write the lock file at once")
+	}
+	workers := max(1, l.Workers)
+	shares := make([]struct {
+		Inventory json.RawMessage     `json:"inventory"`
+		Details   map[string]*Details `json:"details"`
+	}, workers)
+	errs := make([]error, workers)
+	l.each(workers, func(i int) {
+		errs[i] = l.Nix.Eval(ctx, nix.EvalRequest{
+			Installable: fleet.Ref + "#fleet",
+			Apply: query("share", map[string]any{
+				"index": i, "of": workers, "adminSystem": l.System, "toplevel": toplevel,
+			}),
+			OnEvent: l.OnEvent,
+		}, &shares[i])
+	})
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(shares[0].Inventory, &fleet.Inventory); err != nil {
+		return err
+	}
+	fleet.Flavour, fleet.known = Native, map[string]*Details{}
+	for _, share := range shares {
+		maps.Copy(fleet.known, share.Details)
+	}
+	for name, d := range fleet.known {
+		l.keep(l.detailsKey(fleet, name, toplevel), d)
+	}
+	return nil
+}
+
 func (l *Loader) detailsKey(fleet *Fleet, name string, toplevel bool) string {
 	return fleet.key("details", name, l.System, strconv.FormatBool(toplevel))
 }
@@ -149,7 +191,7 @@ func (l *Loader) evaluate(ctx context.Context, fleet *Fleet, names []string, top
 	case Native:
 		requests = append(requests, nix.EvalRequest{
 			Installable: fleet.Ref + "#fleet.machines",
-			Apply:       fmt.Sprintf("ms: builtins.listToAttrs (map (name: { inherit name; value = ms.${name}.describe { adminSystem = %s; toplevel = %t; }; }) %s)", quote(l.System), toplevel, list(names)),
+			Apply:       query("machines", map[string]any{"names": names, "adminSystem": l.System, "toplevel": toplevel}),
 		})
 	case Plain:
 		for class, output := range map[Class]string{NixOS: "nixosConfigurations", Darwin: "darwinConfigurations"} {
@@ -162,7 +204,7 @@ func (l *Loader) evaluate(ctx context.Context, fleet *Fleet, names []string, top
 			if len(of) > 0 {
 				requests = append(requests, nix.EvalRequest{
 					Installable: fleet.Ref + "#" + output,
-					Apply:       fmt.Sprintf("ms: builtins.listToAttrs (map (name: { inherit name; value = let m = ms.${name}; t = m.config.system.build.toplevel; in { inherit name; generators = { }; secretUploadDirectory = \"\"; system = m.pkgs.stdenv.hostPlatform.system; } // (if %t then { toplevel = { inherit (t) drvPath; out = t.outPath; }; } else { }); }) %s)", toplevel, list(of)),
+					Apply:       query("plain", map[string]any{"names": of, "toplevel": toplevel}),
 				})
 			}
 		}
@@ -186,19 +228,4 @@ func (l *Loader) evaluate(ctx context.Context, fleet *Fleet, names []string, top
 		}
 	}
 	return all, nil
-}
-
-// list renders names as a Nix list of strings.
-func list(names []string) string {
-	var b strings.Builder
-	b.WriteString("[ ")
-	for _, n := range names {
-		b.WriteString(quote(n) + " ")
-	}
-	return b.String() + "]"
-}
-
-// quote renders s as a Nix string literal.
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "${", `\${`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s) + `"`
 }

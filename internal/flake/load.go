@@ -38,6 +38,8 @@ type Fleet struct {
 	Inventory
 
 	evalKey string // empty where nothing may be cached
+	// known are details that were evaluated together with the inventory.
+	known map[string]*Details
 }
 
 // ErrNotFound says that there is no flake where one was looked for.
@@ -97,20 +99,43 @@ type Loader struct {
 	OnEvent func(nix.Event)
 }
 
-// flavours are tried in this order; the first whose output exists is it.
-var flavours = []struct {
+type candidate struct {
 	flavour Flavour
 	output  string
 	apply   string
-}{
-	{Native, "fleet", `f: if f.schema or 0 == 1 then f.inventory else throw "this flake was made for another version of fleet (schema ${toString (f.schema or 0)}, this program knows 1)"`},
-	{Clan, "clanInternals", `_: { }`},
-	{Plain, "nixosConfigurations", `builtins.attrNames`},
-	{Plain, "darwinConfigurations", `builtins.attrNames`},
+}
+
+// flavours are tried in this order; the first whose output exists is it.
+func flavours() []candidate {
+	return []candidate{
+		{Native, "fleet", query("inventory", map[string]any{})},
+		{Clan, "clanInternals", `_: { }`},
+		{Plain, "nixosConfigurations", `builtins.attrNames`},
+		{Plain, "darwinConfigurations", `builtins.attrNames`},
+	}
 }
 
 // Load reads the inventory.
 func (l *Loader) Load(ctx context.Context, ref, dir string) (*Fleet, error) {
+	return l.load(ctx, ref, dir, l.loadInventory)
+}
+
+// LoadAll is Load for a command that goes on to ask for the Details of all
+// machines: these are evaluated in the same go as the inventory, which saves an
+// evaluation where nothing is known yet.
+func (l *Loader) LoadAll(ctx context.Context, ref, dir string, toplevel bool) (*Fleet, error) {
+	return l.load(ctx, ref, dir, func(ctx context.Context, fleet *Fleet) error {
+		if l.loadAll(ctx, fleet, toplevel) == nil {
+			return nil
+		}
+		// A machine does not evaluate, or the flake is of another flavour: the
+		// long way tells which.
+		*fleet = Fleet{Ref: ref, Dir: dir, evalKey: fleet.evalKey}
+		return l.loadInventory(ctx, fleet)
+	})
+}
+
+func (l *Loader) load(ctx context.Context, ref, dir string, evaluate func(context.Context, *Fleet) error) (*Fleet, error) {
 	fleet := &Fleet{Ref: ref, Dir: dir}
 	if dir != "" && l.Cache != nil {
 		key, err := l.EvalKey(ctx, dir)
@@ -123,7 +148,7 @@ func (l *Loader) Load(ctx context.Context, ref, dir string) (*Fleet, error) {
 	if l.cached(key, fleet) {
 		return fleet, nil
 	}
-	if err := l.loadInventory(ctx, fleet); err != nil {
+	if err := evaluate(ctx, fleet); err != nil {
 		return nil, err
 	}
 	l.keep(key, fleet)
@@ -132,7 +157,7 @@ func (l *Loader) Load(ctx context.Context, ref, dir string) (*Fleet, error) {
 
 func (l *Loader) loadInventory(ctx context.Context, fleet *Fleet) error {
 	plain := map[Class][]string{}
-	for _, f := range flavours {
+	for _, f := range flavours() {
 		var raw json.RawMessage
 		err := l.Nix.Eval(ctx, nix.EvalRequest{Installable: fleet.Ref + "#" + f.output, Apply: f.apply, OnEvent: l.OnEvent}, &raw)
 		if errors.Is(err, nix.ErrNoAttribute) {

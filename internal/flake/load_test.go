@@ -165,6 +165,65 @@ func TestFlavours(t *testing.T) {
 	}
 }
 
+const noInputs = `{ "nodes": { "root": { } }, "root": "root", "version": 7 }`
+
+// All machines in one go give the same as one after the other, for any number
+// of workers, and one that fails still fails alone.
+func TestLoadAll(t *testing.T) {
+	healthy := strings.Replace(native, "d = true", "d = false", 1)
+	for _, workers := range []int{1, 2, 3, 8, 20} {
+		l, x := loader(t)
+		l.Workers, l.Cache = workers, nil
+		dir := nixtest.Flake(t, map[string]string{"flake.nix": healthy, "flake.lock": noInputs})
+		fleet, err := l.LoadAll(t.Context(), dir, dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+		got, err := l.Details(t.Context(), fleet, names, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := x.evals.Load(); int(n) != workers {
+			t.Errorf("%d workers: %d evaluations", workers, n)
+		}
+		want, err := l.Details(t.Context(), load(t, l, dir), names, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%d workers: %s", workers, diff)
+		}
+	}
+	l, _ := loader(t)
+	dir := nixtest.Flake(t, map[string]string{"flake.nix": native, "flake.lock": noInputs})
+	fleet, err := l.LoadAll(t.Context(), dir, dir, false)
+	if err != nil || len(fleet.Machines) != 8 {
+		t.Fatalf("a machine that does not evaluate hides the inventory: %v", err)
+	}
+}
+
+func TestPlainDetails(t *testing.T) {
+	l, _ := loader(t)
+	machine := `{ pkgs.stdenv.hostPlatform.system = "x86_64-linux"; config.system.build.toplevel = derivation { name = "system"; system = "x86_64-linux"; builder = "/bin/sh"; }; }`
+	dir := nixtest.Flake(t, map[string]string{"flake.nix": `{ outputs = _: { nixosConfigurations.web = ` + machine + `; darwinConfigurations.mac = ` + machine + `; }; }`})
+	for _, toplevel := range []bool{true, false} {
+		got, err := l.Details(t.Context(), load(t, l, dir), []string{"mac", "web"}, toplevel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"mac", "web"} {
+			d := got.Details[name]
+			if d == nil || d.System != "x86_64-linux" || toplevel != (d.Toplevel != nil) {
+				t.Fatalf("%s: got %+v, %v", name, d, got.Failed)
+			}
+			if toplevel && (!strings.HasSuffix(d.Toplevel.DrvPath, "-system.drv") || !strings.HasSuffix(d.Toplevel.OutPath, "-system")) {
+				t.Errorf("%s: got %+v", name, d.Toplevel)
+			}
+		}
+	}
+}
+
 func TestUnknownMachine(t *testing.T) {
 	l, _ := loader(t)
 	dir := nixtest.Flake(t, map[string]string{"flake.nix": native})

@@ -29,6 +29,12 @@ import (
 // leaves no machine.
 var ErrEmpty = errors.New("selects no machine")
 
+// noMatchError is a part of a selection that matches nothing, an ErrEmpty.
+type noMatchError struct{ text string }
+
+func (e noMatchError) Error() string { return e.text }
+func (e noMatchError) Unwrap() error { return ErrEmpty }
+
 // Select returns the names, sorted, of the machines that any of the expressions
 // selects. No expression at all selects nothing and is an error: a caller that
 // wants all machines says All.
@@ -40,6 +46,9 @@ func Select(inv *flake.Inventory, exprs ...string) ([]string, error) {
 			return nil, fmt.Errorf("selection %q: %w", expr, err)
 		}
 		names, err := node.eval(inv)
+		if _, alone := node.(term); err != nil && alone {
+			return nil, err // it names the whole selection itself
+		}
 		if err != nil {
 			return nil, fmt.Errorf("selection %q: %w", expr, err)
 		}
@@ -49,7 +58,7 @@ func Select(inv *flake.Inventory, exprs ...string) ([]string, error) {
 		maps.Copy(picked, names)
 	}
 	if len(picked) == 0 {
-		return nil, fmt.Errorf("no selection: name machines, or say --all: %w", ErrEmpty)
+		return nil, noMatchError{"no selection: name machines, or say --all"}
 	}
 	return slices.Sorted(maps.Keys(picked)), nil
 }
@@ -152,7 +161,7 @@ func (t term) eval(inv *flake.Inventory) (set, error) {
 	if kind == "tag" {
 		what = "tag"
 	}
-	return nil, fmt.Errorf("no %s %s%s: %w", what, rest, flake.DidYouMean(rest, known), ErrEmpty)
+	return nil, noMatchError{fmt.Sprintf("there is no %s %s%s", what, rest, flake.DidYouMean(rest, known))}
 }
 
 // roleMachines evaluates role:INSTANCE/ROLE, where INSTANCE may also be the
@@ -175,7 +184,7 @@ func roleMachines(inv *flake.Inventory, text string) (set, error) {
 	}
 	if len(names) == 0 {
 		slices.Sort(known)
-		return nil, fmt.Errorf("no machine has role %s%s: %w", text, flake.DidYouMean(text, known), ErrEmpty)
+		return nil, noMatchError{fmt.Sprintf("no machine has role %s%s", text, flake.DidYouMean(text, known))}
 	}
 	return names, nil
 }

@@ -49,7 +49,7 @@ func TestSelect(t *testing.T) {
 		{exprs: []string{"cinnabar | tag:workstation & arg*"}, want: "argentum cinnabar"},
 		{exprs: []string{"(cinnabar | tag:workstation) & !(arg*)"}, want: "cinnabar stibnite"},
 		{exprs: []string{"!!cinnabar"}, want: "cinnabar"},
-		{exprs: []string{"all"}, err: "no machine all"},
+		{exprs: []string{"all"}, err: "there is no machine all"},
 		{exprs: []string{"cinabar"}, err: "did you mean cinnabar?"},
 		{exprs: []string{"tag:workstaton"}, err: "did you mean workstation?"},
 		{exprs: []string{"class:bsd"}, err: "the classes are darwin, nixos"},

@@ -11,8 +11,8 @@ import (
 )
 
 // Live shows one line per key (a machine, say) that changes in place on a
-// terminal. Elsewhere every new state is printed as a line of its own, with the
-// key before it.
+// terminal. Elsewhere it prints a line, with the key before it, only for what
+// takes longer than patience and for what does not end well.
 //
 // Frames are drawn by clearing line by line, never below the cursor, and are cut
 // to the window: anything else leaves junk in the scrollback (measured, see
@@ -24,7 +24,9 @@ type Live struct {
 	mu    sync.Mutex
 	order []string
 	rows  map[string]*row
-	drawn int // lines of the last frame
+	drawn int    // lines of the last frame
+	last  string // the last frame
+	away  bool   // hidden for a prompt
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
@@ -34,90 +36,150 @@ type row struct {
 	color         Color
 	since         time.Time
 	finished      bool
+	said          string // the state printed last, where there is no terminal
 }
 
-// frames is how often a terminal is redrawn.
-const frames = 100 * time.Millisecond
+const (
+	// frames is how often a terminal is redrawn.
+	frames = 100 * time.Millisecond
+	// patience is how long a state may last elsewhere before it is printed.
+	patience = 5 * time.Second
+)
 
-// NewLive starts a display; Stop must be called.
+// NewLive starts a display, one at a time; Stop or Clear must be called. What
+// the streams print meanwhile appears above its lines.
 func NewLive(s *Streams, now func() time.Time) *Live {
 	l := &Live{streams: s, now: now, rows: map[string]*row{}, stop: make(chan struct{})}
-	if s.Tty != nil && !s.Quiet {
-		l.done.Go(l.animate)
+	s.mu.Lock()
+	s.live = l
+	s.mu.Unlock()
+	if !s.Quiet {
+		l.done.Go(l.run)
 	}
 	return l
 }
 
-// Set gives key a state (a phase, shown at once) and a detail (what it is doing,
-// shown on a terminal only).
-func (l *Live) Set(key, state, detail string) { l.set(key, state, detail, "", false) }
+// Set gives key a state (a phase) and a detail (what it is doing, shown on a
+// terminal only).
+func (l *Live) Set(key, state, detail string) { l.set(key, row{state: state, detail: detail}) }
 
-// Finish gives key its last state, in a colour.
-func (l *Live) Finish(key, state, detail string, c Color) { l.set(key, state, detail, c, true) }
+// Finish gives key its last state, in a colour; Green is for what ended well.
+func (l *Live) Finish(key, state, detail string, c Color) {
+	l.set(key, row{state: state, detail: detail, color: c, finished: true})
+}
 
-func (l *Live) set(key, state, detail string, c Color, finished bool) {
+func (l *Live) set(key string, r row) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r, known := l.rows[key]
-	if !known {
-		r = &row{since: l.now()}
-		l.rows[key] = r
+	key, r.detail, r.since = Clean(key), Clean(r.detail), l.now()
+	old := l.rows[key]
+	if old == nil {
 		l.order = append(l.order, key)
+		old = &row{}
 	}
-	changed := r.state != state || r.finished != finished
-	if changed {
-		r.since = l.now()
+	if old.state == r.state && old.finished == r.finished {
+		r.since = old.since
 	}
-	r.state, r.detail, r.color, r.finished = state, Clean(detail), c, finished
-	if changed && l.streams.Tty == nil && !l.streams.Quiet {
-		line := state
-		if finished && detail != "" {
-			line += ": " + Clean(detail)
-		}
-		fmt.Fprintf(l.streams.Err, "%s: %s\n", key, line)
+	r.said = old.said
+	l.rows[key] = &r
+	if r.finished && !old.finished && (r.said != "" || r.color != Green) {
+		l.say(key, &r)
 	}
 }
 
-// Log prints a line above the live ones.
-func (l *Live) Log(format string, args ...any) {
+// say prints a state where there is no terminal to show it on.
+func (l *Live) say(key string, r *row) {
+	r.said = r.state
+	if l.streams.Tty != nil || l.streams.Quiet {
+		return
+	}
+	line := key + ": " + r.state
+	if r.finished && r.detail != "" {
+		line += ": " + r.detail
+	}
+	fmt.Fprintln(l.streams.Err, line)
+}
+
+// above prints lines above the live ones.
+func (l *Live) above(lines string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var b strings.Builder
 	l.erase(&b)
-	fmt.Fprintf(&b, format+"\n", args...)
-	l.frame(&b)
+	b.WriteString(lines)
+	l.last = l.frame(&b, l.visible())
 	io.WriteString(l.streams.Err, b.String())
 }
 
-// Stop draws the last frame and leaves it on the screen.
-func (l *Live) Stop() {
-	close(l.stop)
-	l.done.Wait()
+// hide takes the lines away until show.
+func (l *Live) hide() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	l.erase(&b)
+	io.WriteString(l.streams.Err, b.String())
+	l.away = true
 }
 
-func (l *Live) animate() {
+func (l *Live) show() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = false
+}
+
+// Stop draws the last state of every line and leaves it on the screen.
+func (l *Live) Stop() { l.end(l.summary()) }
+
+// Clear takes the lines away: something better follows.
+func (l *Live) Clear() { l.end(nil) }
+
+func (l *Live) end(shown []string) {
+	close(l.stop)
+	l.done.Wait()
+	l.streams.mu.Lock()
+	l.streams.live = nil
+	l.streams.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	l.erase(&b)
+	if len(shown) > 0 {
+		l.frame(&b, shown)
+	}
+	io.WriteString(l.streams.Err, b.String())
+}
+
+func (l *Live) run() {
 	tick := time.NewTicker(frames)
 	defer tick.Stop()
-	last := ""
-	draw := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		var b strings.Builder
-		l.erase(&b)
-		l.frame(&b)
-		if b.String() != last {
-			io.WriteString(l.streams.Err, b.String())
-			last = b.String()
-		}
-	}
 	for {
 		select {
 		case <-tick.C:
-			draw()
+			l.tick()
 		case <-l.stop:
-			draw()
 			return
 		}
+	}
+}
+
+// tick draws a frame, or where there is no terminal says what takes long.
+func (l *Live) tick() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.streams.Tty == nil {
+		for _, key := range l.order {
+			if r := l.rows[key]; !r.finished && r.said != r.state && l.now().Sub(r.since) >= patience {
+				l.say(key, r)
+			}
+		}
+		return
+	}
+	var b strings.Builder
+	drawn := l.drawn
+	l.erase(&b)
+	if frame := l.frame(&b, l.visible()); frame != l.last || drawn != l.drawn {
+		io.WriteString(l.streams.Err, b.String())
+		l.last = frame
 	}
 }
 
@@ -129,40 +191,85 @@ func (l *Live) erase(b *strings.Builder) {
 	l.drawn = 0
 }
 
-func (l *Live) frame(b *strings.Builder) {
-	if l.streams.Tty == nil || l.streams.Quiet {
-		return
-	}
-	width, height := l.streams.size()
+// visible are the keys that fit into the window: first those under way, then
+// those that did not end well, then the rest.
+func (l *Live) visible() []string {
+	_, height := l.streams.size()
 	room := max(1, height-2)
-	shown := l.order
-	if len(shown) > room {
-		shown = shown[:0:0]
-		for _, finished := range []bool{false, true} { // those under way first
-			for _, key := range l.order {
-				if l.rows[key].finished == finished && len(shown) < room-1 {
-					shown = append(shown, key)
-				}
+	if len(l.order) <= room {
+		return l.order
+	}
+	var shown []string
+	for rank := range 3 {
+		for _, key := range l.order {
+			if l.rows[key].rank() == rank && len(shown) < room-1 {
+				shown = append(shown, key)
 			}
 		}
 	}
+	return shown
+}
+
+// summary are the keys that stay: all, or where they are more than the window
+// has lines those that did not end well and what else fits.
+func (l *Live) summary() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	visible := map[string]bool{}
+	for _, key := range l.visible() {
+		visible[key] = true
+	}
+	var shown []string
+	for _, key := range l.order {
+		if visible[key] || l.rows[key].rank() < 2 {
+			shown = append(shown, key)
+		}
+	}
+	return shown
+}
+
+func (r *row) rank() int {
+	switch {
+	case !r.finished:
+		return 0
+	case r.color != Green:
+		return 1
+	}
+	return 2
+}
+
+// frame writes the lines of some keys and returns them.
+func (l *Live) frame(b *strings.Builder, shown []string) string {
+	if l.streams.Tty == nil || l.streams.Quiet || l.away {
+		return ""
+	}
+	width, _ := l.streams.size()
 	pad := 0
 	for _, key := range shown {
 		pad = max(pad, runewidth.StringWidth(key))
 	}
+	pad = min(pad, width/2)
+	start := b.Len()
 	for _, key := range shown {
 		r := l.rows[key]
-		age := ""
+		rest := r.detail
 		if d := l.now().Sub(r.since); !r.finished && d >= time.Second {
-			age = fmt.Sprintf("%ds ", int(d.Seconds()))
+			rest = strings.TrimSpace(fmt.Sprintf("%ds %s", int(d.Seconds()), rest))
 		}
-		name := runewidth.FillRight(key, pad)
-		rest := runewidth.Truncate(age+r.detail, max(0, width-pad-runewidth.StringWidth(r.state)-4), "…")
-		fmt.Fprintf(b, "%s  %s  %s\n", name, l.streams.Paint(r.color, r.state), rest)
+		name := runewidth.FillRight(runewidth.Truncate(key, pad, "…"), pad)
+		// One column stays free: a full line would wrap on some terminals.
+		state := runewidth.Truncate(r.state, max(0, width-pad-3), "…")
+		rest = runewidth.Truncate(rest, max(0, width-pad-runewidth.StringWidth(state)-5), "…")
+		line := name + "  " + l.streams.Paint(r.color, state)
+		if rest != "" {
+			line += "  " + rest
+		}
+		b.WriteString(line + "\n")
 		l.drawn++
 	}
 	if hidden := len(l.order) - len(shown); hidden > 0 {
 		fmt.Fprintf(b, "… and %d more\n", hidden)
 		l.drawn++
 	}
+	return b.String()[start:]
 }

@@ -34,6 +34,13 @@ func (s *Streams) Ask(ctx context.Context, q Question) (string, error) {
 	if s.Tty == nil {
 		return "", errors.New("there is no terminal to ask on")
 	}
+	s.mu.Lock()
+	live := s.live
+	s.mu.Unlock()
+	if live != nil {
+		live.hide()
+		defer live.show()
+	}
 	if q.Help != "" {
 		fmt.Fprintln(s.Err, s.Paint(Faint, Clean(q.Help)))
 	}

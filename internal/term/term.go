@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/term"
 )
@@ -27,6 +28,9 @@ type Streams struct {
 	OutTTY bool
 	// Quiet drops the talk that is not a warning or an error.
 	Quiet bool
+
+	mu   sync.Mutex
+	live *Live // what is printed appears above its lines
 }
 
 // System returns the streams of this process. getenv reads NO_COLOR, TERM and CI.
@@ -56,18 +60,38 @@ func (s *Streams) size() (width, height int) {
 // Say prints one line of talk.
 func (s *Streams) Say(format string, args ...any) {
 	if !s.Quiet {
-		fmt.Fprintf(s.Err, format+"\n", args...)
+		s.print(fmt.Sprintf(format+"\n", args...))
 	}
 }
 
 // Warn prints one line of talk that --quiet does not drop.
 func (s *Streams) Warn(format string, args ...any) {
-	fmt.Fprintf(s.Err, s.Paint(Yellow, "warning:")+" "+format+"\n", args...)
+	s.print(s.Paint(Yellow, "warning:") + " " + cleanLines(fmt.Sprintf(format, args...)) + "\n")
 }
 
-// Problem prints an error.
+// Problem prints an error. Its text may hold foreign text, which is made safe.
 func (s *Streams) Problem(err error) {
-	fmt.Fprintf(s.Err, "%s %s\n", s.Paint(Red, "error:"), strings.TrimSpace(err.Error()))
+	s.print(s.Paint(Red, "error:") + " " + cleanLines(strings.TrimSpace(err.Error())) + "\n")
+}
+
+// print prints lines of talk, above the live ones if there are any.
+func (s *Streams) print(lines string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live != nil {
+		s.live.above(lines)
+		return
+	}
+	io.WriteString(s.Err, lines)
+}
+
+// cleanLines is Clean that keeps the lines of a text.
+func cleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = Clean(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Color is an ANSI colour.
@@ -89,4 +113,12 @@ func (s *Streams) Paint(c Color, text string) string {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
+}
+
+// PaintOut is Paint for what goes to standard output.
+func (s *Streams) PaintOut(c Color, text string) string {
+	if !s.OutTTY {
+		return text
+	}
+	return s.Paint(c, text)
 }

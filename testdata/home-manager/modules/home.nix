@@ -18,7 +18,11 @@ in
       };
       homeDirectory = mkOption {
         type = types.path;
-        default = if pkgs.stdenv.hostPlatform.isDarwin then "/Users/${cfg.username}" else "/home/${cfg.username}";
+        default =
+          if pkgs.stdenv.hostPlatform.isDarwin then
+            "/Users/${cfg.username}"
+          else
+            "/home/${cfg.username}";
         defaultText = "/Users/NAME or /home/NAME";
         example = "/home/ann";
         description = "The user's home folder.";

@@ -49,7 +49,7 @@ rec {
     || (isAttrs set && set ? ${head path} && hasAttrByPath (tail path) set.${head path});
   getAttrFromPath =
     path: set:
-    attrByPath path (throw "cannot find attribute '${lib.concatStringsSep "." path}'") set;
+    attrByPath path (abort "cannot find attribute '${lib.concatStringsSep "." path}'") set;
   setAttrByPath = path: value: lib.foldr (n: v: { ${n} = v; }) value path;
   longestValidPathPrefix =
     path: set:

@@ -38,7 +38,7 @@ rec {
     if missing == [ ] then
       makeOverridable f given
     else
-      throw "lib.customisation.callPackageWith: Function called without required argument \"${builtins.head missing}\"${
+      abort "lib.customisation.callPackageWith: Function called without required argument \"${builtins.head missing}\"${
         lib.optionalString (!lib.isFunction fn) " at ${toString fn}"
       }${
         let
@@ -52,10 +52,9 @@ rec {
     scope: fn: args:
     let
       f = if lib.isFunction fn then fn else import fn;
+      given = builtins.intersectAttrs (lib.functionArgs f) scope // args;
     in
-    lib.mapAttrs (n: _: makeOverridable (a: (f a).${n}) (builtins.intersectAttrs (lib.functionArgs f) scope // args)) (
-      f (builtins.intersectAttrs (lib.functionArgs f) scope // args)
-    );
+    lib.mapAttrs (n: _: makeOverridable (a: (f a).${n}) given) (f given);
   makeScope =
     newScope: f:
     let

@@ -1,14 +1,20 @@
 { lib }:
 rec {
   pathType =
-    path: (builtins.readDir (dirOf path)).${baseNameOf path} or (throw "lib.filesystem.pathType: Path ${toString path} does not exist.");
+    path:
+    (builtins.readDir (dirOf path)).${baseNameOf path}
+      or (throw "lib.filesystem.pathType: Path ${toString path} does not exist.");
   pathIsDirectory = path: builtins.pathExists path && builtins.readFileType path == "directory";
   pathIsRegularFile = path: builtins.pathExists path && builtins.readFileType path == "regular";
   listFilesRecursive =
     dir:
     lib.concatLists (
       lib.mapAttrsToList (
-        name: type: if type == "directory" then listFilesRecursive (dir + "/${name}") else [ (dir + "/${name}") ]
+        name: type:
+        if type == "directory" then
+          listFilesRecursive (dir + "/${name}")
+        else
+          [ (dir + "/${name}") ]
       ) (builtins.readDir dir)
     );
   locateDominatingFile =

@@ -63,7 +63,11 @@ rec {
           name = builtins.head path;
           sub = lib.concatStringsSep "." (builtins.tail path);
           leaves = lib.filterAttrs (_: v: !isAttrs v) body;
-          value = v: if isString v then "\"${lib.escape [ "\\" "\"" ] v}\"" else mkValueStringDefault { } v;
+          quote = lib.escape [
+            "\\"
+            "\""
+          ];
+          value = v: if isString v then "\"${quote v}\"" else mkValueStringDefault { } v;
         in
         lib.optionalString (leaves != { }) (
           "[${name}${lib.optionalString (sub != "") " \"${sub}\""}]\n"

@@ -112,7 +112,10 @@ rec {
     xs:
     let
       parts =
-        s: map (p: if builtins.isList p then lib.toIntBase10 (builtins.head p) else p) (builtins.split "(0|[1-9][0-9]*)" s);
+        s:
+        map (p: if builtins.isList p then lib.toIntBase10 (builtins.head p) else p) (
+          builtins.split "(0|[1-9][0-9]*)" s
+        );
       cmp = compareLists (
         a: b:
         if builtins.typeOf a == builtins.typeOf b then

@@ -28,7 +28,11 @@ rec {
       "${lib.getBin x}/bin/${program}";
 
   platformMatch =
-    platform: pattern: if builtins.isString pattern then platform.system == pattern else lib.matchAttrs pattern platform;
+    platform: pattern:
+    if builtins.isString pattern then
+      platform.system == pattern
+    else
+      lib.matchAttrs pattern platform;
   availableOn =
     platform: pkg:
     (!pkg ? meta.platforms || builtins.any (platformMatch platform) pkg.meta.platforms)

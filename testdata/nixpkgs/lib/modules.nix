@@ -13,7 +13,6 @@ let
     foldl'
     head
     isAttrs
-    isFunction
     isList
     isString
     length
@@ -27,7 +26,6 @@ let
     concatLists
     concatMapStringsSep
     concatStringsSep
-    getAttrFromPath
     imap1
     init
     isOption
@@ -40,7 +38,6 @@ let
     setAttrByPath
     showFiles
     showOption
-    toList
     types
     unknownModule
     zipAttrsWith
@@ -376,7 +373,7 @@ rec {
             config = withExtra (removeAttrs m (common ++ [ "require" ]));
           }
         else if stray != { } then
-          throw "Module `${toString (m.key or key)}' has an unsupported attribute `${head (attrNames stray)}'. This is caused by introducing a top-level `config' or `options' attribute. Add configuration attributes immediately on the top level instead, or move all of them (namely: ${toString (attrNames stray)}) into the explicit `config' attribute."
+          throw "Module `${toString key}' has an unsupported attribute `${head (attrNames stray)}'. This is caused by introducing a top-level `config' or `options' attribute. Add configuration attributes immediately on the top level instead, or move all of them (namely: ${toString (attrNames stray)}) into the explicit `config' attribute."
         else
           {
             imports = m.imports or [ ];
@@ -493,7 +490,7 @@ rec {
             (head opts).options.type.description or "<no description>"
           }' does not support nested options.\n${
             concatMapStringsSep "\n" (
-              d: "- option(s) with prefix `${showOption (loc ++ [ (head (attrNames d.options)) ])}' in module `${d._file}'"
+              d: " - option(s) with prefix `${showOption (loc ++ [ (head (attrNames d.options)) ])}' in module `${d._file}'"
             ) (filter (d: !isOption d.options) decls)
           }"
       ) declsByName;
@@ -532,11 +529,12 @@ rec {
   throwNotOption =
     loc: d:
     throw (
-      "Expected an option declaration at option path `${showOption loc}` but got an attribute set with type ${d.options._type}"
+      "In module ${d._file}: expected an option declaration at option path `${showOption loc}` but got an attribute set with type ${d.options._type}"
       + optionalString (d.options._type == "option-type") ''
 
 
         When declaring an option, you must wrap the type in a `mkOption` call. It should look somewhat like:
+
             ${lib.strings.escapeNixIdentifier (last loc)} = lib.mkOption {
               description = ...;
               type = <the type you wrote for ${lib.strings.escapeNixIdentifier (last loc)}>;
@@ -642,9 +640,9 @@ rec {
         let
           plain = concatMap (
             d:
-            map (value: if value._type or null == "definition" then value else d // { inherit value; }) (
-              addErrorContext "while evaluating definitions from `${d.file}':" (dischargeProperties d.value)
-            )
+            map (
+              value: if value._type or null == "definition" then value else d // { inherit value; }
+            ) (addErrorContext "while evaluating definitions from `${d.file}':" (dischargeProperties d.value))
           ) defs;
           filtered = filterOverrides' plain;
         in
@@ -779,127 +777,5 @@ rec {
     );
   ifDefined = option: mkIf (isOption option && option.isDefined);
   mkDerivedConfig = opt: f: mkOverride (opt.highestPrio or defaultOverridePriority) (f opt.value);
-
-  mkRemovedOptionModule =
-    path: replacement:
-    { options, ... }:
-    {
-      options = setAttrByPath path (mkOption {
-        visible = false;
-        apply =
-          _:
-          throw "The option `${showOption path}' can no longer be used since it's been removed. ${replacement}";
-      });
-      config.assertions =
-        let
-          opt = getAttrFromPath path options;
-        in
-        [
-          {
-            assertion = !opt.isDefined;
-            message = ''
-              The option definition `${showOption path}' in ${showFiles opt.files} no longer has any effect; please remove it.
-              ${replacement}
-            '';
-          }
-        ];
-    };
-  mkRenamedOptionModule =
-    from: to:
-    doRename {
-      inherit from to;
-      visible = false;
-      warn = true;
-      use = builtins.trace "Obsolete option `${showOption from}' is used. It was renamed to `${showOption to}'.";
-    };
-  mkRenamedOptionModuleWith =
-    {
-      from,
-      to,
-      sinceRelease,
-    }:
-    mkRenamedOptionModule from to;
-  mkAliasOptionModule =
-    from: to:
-    doRename {
-      inherit from to;
-      visible = true;
-      warn = false;
-      use = lib.id;
-    };
-  mkAliasOptionModuleMD = mkAliasOptionModule;
-  doRename =
-    {
-      from,
-      to,
-      visible,
-      warn,
-      use,
-      withPriority ? true,
-      condition ? true,
-    }:
-    { config, options, ... }:
-    let
-      source = getAttrFromPath from options;
-      target = attrByPath to { } options;
-    in
-    {
-      options = setAttrByPath from (
-        mkOption {
-          inherit visible;
-          description = "Alias of {option}`${showOption to}`.";
-          type = target.type or (types.submodule { });
-          apply =
-            _:
-            use (
-              attrByPath to (abort "Renaming error: option `${showOption to}' does not exist.") config
-            );
-        }
-      );
-      config = mkIf condition (mkMerge [
-        (optionalAttrs (options ? warnings) {
-          warnings = optional (
-            warn && source.isDefined
-          ) "The option `${showOption from}' defined in ${showFiles source.files} has been renamed to `${showOption to}'.";
-        })
-        ((if withPriority then mkAliasAndWrapDefsWithPriority else mkAliasAndWrapDefinitions) (
-          setAttrByPath to
-        ) source)
-      ]);
-    };
-  mkMergedOptionModule =
-    froms: to: mergeFn:
-    { config, options, ... }:
-    {
-      options = foldl' lib.recursiveUpdate { } (
-        map (
-          path:
-          setAttrByPath path (mkOption {
-            visible = false;
-            # Tells a value that was given from none.
-            default = "_mkMergedOptionModule";
-          })
-        ) froms
-      );
-      config = {
-        warnings = concatMap (
-          path:
-          let
-            opt = getAttrFromPath path options;
-          in
-          optional (getAttrFromPath path config != "_mkMergedOptionModule")
-            "The option `${showOption path}' defined in ${showFiles opt.files} has been changed to `${showOption to}' that has a different type. Please read `${showOption to}' documentation and update your configuration accordingly."
-        ) froms;
-      }
-      // setAttrByPath to (
-        mkMerge (
-          optional (builtins.any (
-            path: getAttrFromPath path config != "_mkMergedOptionModule"
-          ) froms) (mergeFn config)
-        )
-      );
-    };
-  mkChangedOptionModule =
-    from: to: changeFn:
-    mkMergedOptionModule [ from ] to changeFn;
 }
+// import ./renames.nix { inherit lib; }

@@ -1,7 +1,9 @@
 { lib }:
 rec {
   append = path: sub: path + "/${lib.removePrefix "./" sub}";
-  hasPrefix = prefix: path: prefix == path || lib.hasPrefix "${toString prefix}/" (toString path) || prefix == /.;
+  hasPrefix =
+    prefix: path:
+    prefix == path || prefix == /. || lib.hasPrefix "${toString prefix}/" (toString path);
   removePrefix =
     prefix: path:
     if !hasPrefix prefix path then
@@ -14,7 +16,10 @@ rec {
   subpath = {
     isValid =
       s:
-      builtins.isString s && s != "" && !lib.hasPrefix "/" s && !builtins.elem ".." (lib.splitString "/" s);
+      builtins.isString s
+      && s != ""
+      && !lib.hasPrefix "/" s
+      && !builtins.elem ".." (lib.splitString "/" s);
     components = s: builtins.filter (c: c != "" && c != ".") (lib.splitString "/" s);
     join = parts: subpath.normalise (lib.concatStringsSep "/" ([ "." ] ++ parts));
     normalise =

@@ -14,7 +14,10 @@ rec {
         else
           let
             e = predefined.${entry};
-            below = builtins.foldl' add (done // { seen = done.seen // { ${entry} = true; }; }) (e.deps or [ ]);
+            seen = done.seen // {
+              ${entry} = true;
+            };
+            below = builtins.foldl' add (done // { inherit seen; }) (e.deps or [ ]);
           in
           below // { texts = below.texts ++ [ (e.text or "") ]; };
     in

@@ -205,7 +205,12 @@ rec {
   escapeURL =
     let
       plain = chars "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
-      coded = c: if builtins.elem c plain then c else "%${fixedWidthString 2 "0" (lib.toHexString (charToInt c))}";
+      coded =
+        c:
+        if builtins.elem c plain then
+          c
+        else
+          "%${fixedWidthString 2 "0" (lib.toHexString (charToInt c))}";
     in
     stringAsChars coded;
   escapeXML = replaceStrings [ "\"" "'" "<" ">" "&" ] [ "&quot;" "&apos;" "&lt;" "&gt;" "&amp;" ];
@@ -355,9 +360,18 @@ rec {
       short = if n > 207 then substring (n - 207) 207 clean else clean;
     in
     if short == "" then "unknown" else short;
-  getName = x: if builtins.isString x then (builtins.parseDrvName x).name else x.pname or (builtins.parseDrvName x.name).name;
+  getName =
+    x:
+    if builtins.isString x then
+      (builtins.parseDrvName x).name
+    else
+      x.pname or (builtins.parseDrvName x.name).name;
   getVersion =
-    x: if builtins.isString x then (builtins.parseDrvName x).version else x.version or (builtins.parseDrvName x.name).version;
+    x:
+    if builtins.isString x then
+      (builtins.parseDrvName x).version
+    else
+      x.version or (builtins.parseDrvName x.name).version;
   nameFromURL =
     url: sep:
     let

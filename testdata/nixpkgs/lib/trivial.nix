@@ -1,6 +1,6 @@
 { lib }:
 let
-  inherit (builtins) foldl' isFunction functionArgs;
+  inherit (builtins) foldl';
 in
 rec {
   inherit (builtins)
@@ -78,7 +78,7 @@ rec {
   importJSON = file: builtins.fromJSON (builtins.readFile file);
   importTOML = file: builtins.fromTOML (builtins.readFile file);
 
-  warn = message: builtins.trace "evaluation warning: ${message}";
+  warn = builtins.warn or (message: builtins.trace "evaluation warning: ${message}");
   warnIf = condition: message: if condition then warn message else id;
   warnIfNot = condition: warnIf (!condition);
   throwIf = condition: message: if condition then throw message else id;

@@ -190,7 +190,12 @@ let
       merge =
         loc: defs:
         let
-          kind = v: if isAttrs v && lib.strings.isStringLike v then "stringCoercibleSet" else builtins.typeOf v;
+          kind =
+            v:
+            if isAttrs v && lib.strings.isStringLike v then
+              "stringCoercibleSet"
+            else
+              builtins.typeOf v;
           kinds = lib.unique (map kind (getValues defs));
           byKind = {
             set = (lazyAttrsOf anything).merge;
@@ -364,14 +369,14 @@ let
                   imap1 (
                     m: value:
                     let
-                      merged = mergeDefinitions (loc ++ [ "[definition ${toString n}-entry ${toString m}]" ]) elemType [
-                        {
-                          inherit (def) file;
-                          inherit value;
-                        }
-                      ];
+                      entry = "[definition ${toString n}-entry ${toString m}]";
                     in
-                    merged.optionalValue
+                    (mergeDefinitions (loc ++ [ entry ]) elemType [
+                      {
+                        inherit (def) file;
+                        inherit value;
+                      }
+                    ]).optionalValue
                   ) def.value
                 ) defs
               )
@@ -429,7 +434,9 @@ let
             merged = zipAttrsWith (n: mergeDefinitions (loc ++ [ n ]) elemType) pushed;
           in
           if lazy then
-            builtins.mapAttrs (_: m: m.optionalValue.value or elemType.emptyValue.value or m.mergedValue) merged
+            builtins.mapAttrs (
+              _: m: m.optionalValue.value or elemType.emptyValue.value or m.mergedValue
+            ) merged
           else
             builtins.mapAttrs (_: m: m.optionalValue.value) (
               lib.filterAttrs (_: m: m.optionalValue ? value) merged
@@ -487,7 +494,7 @@ let
         descriptionClass = "noun";
         getSubOptions =
           prefix: builtins.mapAttrs (n: opt: opt // { loc = prefix ++ [ n ]; }) options;
-        check = v: isAttrs v && length (attrNames v) == 1;
+        check = v: isAttrs v && length (attrNames v) == 1 && options ? ${head (attrNames v)};
         merge =
           loc: defs:
           let
@@ -503,12 +510,9 @@ let
                 }
             ) defs;
           in
-          if options ? ${choice} then
-            {
-              ${choice} = (lib.evalOptionValue (loc ++ [ choice ]) options.${choice} checked).value;
-            }
-          else
-            throw "The option `${showOption loc}` is defined as ${lib.strings.escapeNixIdentifier choice}, but ${lib.strings.escapeNixIdentifier choice} is not among the valid choices (${choices}). Value ${choice} was defined in ${showFiles (getFiles defs)}.";
+          {
+            ${choice} = (lib.evalOptionValue (loc ++ [ choice ]) options.${choice} checked).value;
+          };
         functor = defaultFunctor "attrTag" // {
           type = { tags, ... }: attrTag tags;
           payload = { inherit tags; };

@@ -19,7 +19,9 @@ let
           "-c"
           ''
             PATH=/nonexistent
-            alias ln='/bin/busybox ln' mkdir='/bin/busybox mkdir' cp='/bin/busybox cp' chmod='/bin/busybox chmod'
+            for applet in cp ln mkdir; do
+              alias $applet="/bin/busybox $applet"
+            done
             ${script}
           ''
         ];

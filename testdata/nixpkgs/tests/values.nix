@@ -1,5 +1,6 @@
 # What lib must answer: name = [ asked expected ]. Every line holds for our lib
 # and for the real one.
+# One line a case, whatever a formatter would say.
 { lib }:
 let
   inherit (lib) mkOption types;

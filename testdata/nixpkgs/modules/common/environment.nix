@@ -6,7 +6,8 @@
 }:
 let
   cfg = config.environment;
-  export = n: v: "export ${n}=${lib.escapeShellArg (if builtins.isList v then lib.concatStringsSep ":" v else toString v)}";
+  text = v: if builtins.isList v then lib.concatMapStringsSep ":" toString v else toString v;
+  export = n: v: "export ${n}=${lib.escapeShellArg (text v)}";
 in
 {
   options = {
@@ -99,7 +100,6 @@ in
       pkgs.bash
       pkgs.coreutils
     ];
-    environment.sessionVariables = { };
     environment.etc."set-environment".text = ''
       ${lib.concatStringsSep "\n" (
         lib.mapAttrsToList export (cfg.sessionVariables // cfg.variables)

@@ -16,7 +16,8 @@
     fqdn = lib.mkOption {
       type = lib.types.str;
       default = lib.concatStringsSep "." (
-        [ config.networking.hostName ] ++ lib.optional (config.networking.domain != null) config.networking.domain
+        [ config.networking.hostName ]
+        ++ lib.optional (config.networking.domain != null) config.networking.domain
       );
       defaultText = "hostName.domain";
       description = "Name and domain.";

@@ -72,7 +72,10 @@ in
   config = lib.mkMerge (
     lib.mapAttrsToList (n: s: s.config config.programs.${n}) shells
     ++ lib.mapAttrsToList (
-      n: _: lib.mkIf config.programs.${n}.enable { environment.systemPackages = [ config.programs.${n}.package ]; }
+      n: _:
+      lib.mkIf config.programs.${n}.enable {
+        environment.systemPackages = [ config.programs.${n}.package ];
+      }
     ) plain
   );
 }

@@ -58,6 +58,8 @@
   config.system.build.checked =
     drv: lib.asserts.checkAssertWarn config.assertions config.warnings drv;
   config.system.systemBuilderCommands = lib.mkIf (config.system.extraDependencies != [ ]) ''
-    printf '%s\n' ${lib.escapeShellArgs (map (p: "${p}") config.system.extraDependencies)} >"$out/extra-dependencies"
+    printf '%s\n' ${
+      lib.escapeShellArgs (map (p: "${p}") config.system.extraDependencies)
+    } >"$out/extra-dependencies"
   '';
 }

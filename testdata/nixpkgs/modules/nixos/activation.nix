@@ -153,12 +153,13 @@ in
           ${config.system.build.setupEtc} ${config.system.build.etc}/etc
         '';
       };
-      # Not in a folder that stands for a machine: the kernel's name is not its.
+      # Not in a folder that stands for a machine: the kernel's name is not its,
+      # or it is not allowed to set it.
       hostname = lib.mkIf (config.networking.hostName != "") {
         deps = [ "etc" ];
         text = ''
           if [ /proc/1/root -ef / ]; then
-            hostname ${lib.escapeShellArg config.networking.hostName} || true # not in a root directory that stands for a machine
+            hostname ${lib.escapeShellArg config.networking.hostName} || true
           fi
         '';
       };

@@ -54,14 +54,23 @@ in
       description = "The machine's number; accepted.";
     };
   }
-  // lib.genAttrs [ "interfaces" "useNetworkd" "nftables" "networkmanager" "nameservers" "defaultGateway" ] (
-    n:
-    lib.mkOption {
-      type = lib.types.anything;
-      default = { };
-      description = "${n}; accepted.";
-    }
-  );
+  // lib.genAttrs
+    [
+      "defaultGateway"
+      "interfaces"
+      "nameservers"
+      "networkmanager"
+      "nftables"
+      "useNetworkd"
+    ]
+    (
+      n:
+      lib.mkOption {
+        type = lib.types.anything;
+        default = { };
+        description = "${n}; accepted.";
+      }
+    );
 
   config = {
     environment.etc.hostname = lib.mkIf (cfg.hostName != "") {

@@ -1,5 +1,5 @@
-# sshd is the host's own; its settings are ours. Drop-ins that lie on the host
-# already stay in force, ahead of them.
+# sshd and its sshd_config are the host's own; what is declared is a drop-in
+# beside it, so that a host stays reachable whatever is deployed to it.
 { config, lib, ... }:
 let
   cfg = config.services.openssh;
@@ -16,11 +16,12 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
-    environment.etc."ssh/sshd_config".text = ''
-      Include /etc/ssh/sshd_config.d/*.conf
-      ${lib.concatMapStrings (p: "Port ${toString p}\n") cfg.ports}${
-        lib.concatMapStrings (k: "HostKey ${k.path}\n") cfg.hostKeys
-      }AuthorizedKeysFile ${
+    environment.etc."ssh/sshd_config.d/50-nixos.conf".text =
+      lib.optionalString (cfg.ports != [ 22 ]) (
+        lib.concatMapStrings (p: "Port ${toString p}\n") cfg.ports
+      )
+      + lib.concatMapStrings (k: "HostKey ${k.path}\n") cfg.hostKeys
+      + "AuthorizedKeysFile ${
         lib.concatStringsSep " " (
           [
             "%h/.ssh/authorized_keys"
@@ -28,14 +29,11 @@ in
           ]
           ++ cfg.authorizedKeysFiles
         )
-      }
-      ${lib.concatStrings (
+      }\n"
+      + lib.concatStrings (
         lib.mapAttrsToList (n: v: lib.optionalString (v != null) "${n} ${show v}\n") cfg.settings
-      )}${cfg.extraConfig}'';
-    services.openssh.settings = {
-      UsePAM = lib.mkDefault true;
-      Subsystem = lib.mkDefault "sftp internal-sftp";
-    };
+      )
+      + cfg.extraConfig;
     networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall cfg.ports;
   };
 }

@@ -7,6 +7,8 @@
   system ? null,
   # The module arguments of old; the same as _module.args.
   extraArgs ? { },
+  # Packages to use instead of those that nixpkgs.* describes.
+  pkgs ? null,
   prefix ? [ ],
   baseModules ? [ ./. ],
 }:
@@ -29,6 +31,10 @@ let
       ++ lib.optional (system != null) {
         _file = "lib.nixosSystem";
         nixpkgs.hostPlatform = lib.mkDefault system;
+      }
+      ++ lib.optional (pkgs != null) {
+        _file = "lib.nixosSystem";
+        nixpkgs.pkgs = lib.mkDefault pkgs;
       }
       ++ lib.optional (extraArgs != { }) { _module.args = extraArgs; };
   };

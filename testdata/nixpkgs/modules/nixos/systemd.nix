@@ -120,7 +120,10 @@ let
   line = n: v: lib.concatMapStrings (x: "${n}=${show x}\n") (lib.toList v);
   section' =
     name: set:
-    "[${name}]\n" + lib.concatStrings (lib.mapAttrsToList line (lib.filterAttrs (_: v: v != [ ] && v != "") set));
+    "[${name}]\n"
+    + lib.concatStrings (
+      lib.mapAttrsToList line (lib.filterAttrs (_: v: v != [ ] && v != "") set)
+    );
   unitSection =
     u:
     section' "Unit" (
@@ -158,7 +161,11 @@ let
           lib.mapAttrsToList (n: v: builtins.toJSON "${n}=${show v}") (
             lib.filterAttrs (_: v: v != null) s.environment
           )
-          ++ [ (builtins.toJSON "PATH=${lib.makeBinPath (s.path ++ [ pkgs.coreutils ])}:/usr/sbin:/usr/bin:/sbin:/bin") ];
+          ++ [
+            (builtins.toJSON "PATH=${
+              lib.makeBinPath (s.path ++ [ pkgs.coreutils ])
+            }:/usr/sbin:/usr/bin:/sbin:/bin")
+          ];
         X-RestartIfChanged = lib.optional (!s.restartIfChanged) false;
         X-ReloadIfChanged = lib.optional s.reloadIfChanged true;
         X-StopIfChanged = lib.optional (!s.stopIfChanged) false;

@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// usageWidth is how wide the text about flags may become.
+const usageWidth = 96
+
+// writeUsage prints how a command is called: what cobra would print, but
+// narrower and with the flags in two columns.
+func writeUsage(cmd *cobra.Command) error {
+	var b strings.Builder
+	section := func(title, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "\n%s\n%s\n", title, strings.TrimRight(text, "\n"))
+		}
+	}
+	usage := "  " + cmd.UseLine()
+	if cmd.HasAvailableSubCommands() {
+		usage = "  " + cmd.CommandPath() + " COMMAND"
+	}
+	b.WriteString("Usage:\n" + usage + "\n")
+	section("Examples:", cmd.Example)
+	for _, group := range cmd.Groups() {
+		section(group.Title, commandLines(cmd, group.ID))
+	}
+	section("Commands:", commandLines(cmd, ""))
+	section("Flags:", flagLines(cmd.LocalFlags()))
+	section("Flags of every command:", flagLines(cmd.InheritedFlags()))
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "\n`%s COMMAND --help` tells more about a command.\n", cmd.CommandPath())
+	}
+	_, err := fmt.Fprint(cmd.OutOrStderr(), b.String())
+	return err
+}
+
+func commandLines(cmd *cobra.Command, group string) string {
+	var b strings.Builder
+	for _, sub := range cmd.Commands() {
+		if sub.GroupID == group && (sub.IsAvailableCommand() || sub.Name() == "help") {
+			fmt.Fprintf(&b, "  %-*s  %s\n", cmd.Commands()[0].NamePadding(), sub.Name(), sub.Short)
+		}
+	}
+	return b.String()
+}
+
+func flagLines(flags *pflag.FlagSet) string {
+	names := map[*pflag.Flag]string{}
+	pad := 0
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		name := "      --" + f.Name
+		if f.Shorthand != "" {
+			name = "  -" + f.Shorthand + ", --" + f.Name
+		}
+		if kind, _ := pflag.UnquoteUsage(f); kind != "" {
+			name += " " + strings.ToUpper(strings.TrimSuffix(kind, "s"))
+		}
+		names[f] = name
+		pad = max(pad, len(name))
+	})
+	var b strings.Builder
+	flags.VisitAll(func(f *pflag.Flag) {
+		name, shown := names[f]
+		if !shown {
+			return
+		}
+		_, usage := pflag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "[]" {
+			usage += " (default " + f.DefValue + ")"
+		}
+		for i, line := range wrap(usage, usageWidth-pad-3) {
+			if i > 0 {
+				name = ""
+			}
+			fmt.Fprintf(&b, "%-*s   %s\n", pad, name, line)
+		}
+	})
+	return b.String()
+}
+
+// wrap breaks a text into lines of at most width, between words.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
+}
