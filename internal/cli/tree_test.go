@@ -79,7 +79,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version"}, 0, ""},
 		{[]string{"help"}, 0, ""},
 		{[]string{"exit-codes"}, 0, ""},
-		{[]string{"verson"}, 2, "Did you mean this?"},
+		{[]string{"verson"}, 2, "fleet has no command verson, did you mean version?\nsee `fleet --help`"},
 		{[]string{"version", "--frobnicate"}, 2, "unknown flag: --frobnicate\nsee `fleet version --help`"},
 		{[]string{"version", "extra"}, 2, "see `fleet version --help`"},
 		{[]string{"machines", "list", "--jobs", "many"}, 2, "invalid argument"},

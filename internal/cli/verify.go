@@ -90,7 +90,11 @@ func (s *session) verify(ctx context.Context, names []string, noBuild bool) erro
 	failed, left := report.Count(verify.Fail), report.Count(verify.Left)
 	switch {
 	case failed > 0:
-		s.Streams.Say("%s. Mend them and run `fleet verify` again.", plural(failed, "finding"))
+		them := "them"
+		if failed == 1 {
+			them = "it"
+		}
+		s.Streams.Say("%s. Mend %s and run `fleet verify` again.", plural(failed, "finding"), them)
 		return exit(exitFailed)
 	case left > 0:
 		s.Streams.Say("All that can be checked here is right; %s left to another platform. Next: `fleet machines update --all`", plural(left, "build"))
