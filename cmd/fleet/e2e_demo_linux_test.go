@@ -253,9 +253,7 @@ func (p *process) wait(t *testing.T) int {
 	if code < 0 {
 		t.Errorf("fleet was killed (%s):\n%s", p.cmd.ProcessState, p)
 	}
-	for _, left := range p.demo.leftovers() {
-		t.Errorf("fleet %s left a process behind: %s", strings.Join(p.args, " "), left)
-	}
+	p.wantNoProcess(t)
 	files, err := os.ReadDir(p.demo.tmp)
 	if err != nil {
 		t.Fatal(err)
@@ -264,6 +262,13 @@ func (p *process) wait(t *testing.T) int {
 		t.Errorf("fleet %s left %s in TMPDIR", strings.Join(p.args, " "), f.Name())
 	}
 	return code
+}
+
+func (p *process) wantNoProcess(t *testing.T) {
+	t.Helper()
+	for _, left := range p.demo.leftovers() {
+		t.Errorf("fleet %s left a process behind: %s", strings.Join(p.args, " "), left)
+	}
 }
 
 // expect runs the program to its end, which must be this code.

@@ -202,10 +202,11 @@ func (d *demo) wantMachine(t *testing.T, machine string) {
 func systemd(h *testhost.Host) bool { return exists(h, "/run/systemd/system") }
 
 // stalling is a nix-daemon that lets something through and then, while the host
-// has /var/lib/e2e-stall, nothing any more.
+// has /run/e2e-stall, nothing any more. (The true keeps the shell, and with it
+// the pipe: without a writer the daemon would take its client for gone.)
 const stalling = `#!/bin/sh
 if [ "$1" = --stdio ] && [ -e /run/e2e-stall ]; then
-  { dd bs=65536 count=60 2>/dev/null; touch /run/e2e-stalled; cat >/dev/null; } | /usr/lib/e2e/nix-daemon "$@"
+  { dd bs=65536 count=60 2>/dev/null; touch /run/e2e-stalled; cat >/dev/null; true; } | /usr/lib/e2e/nix-daemon "$@"
   exit
 fi
 exec /usr/lib/e2e/nix-daemon "$@"

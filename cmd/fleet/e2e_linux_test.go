@@ -281,7 +281,7 @@ func (d *demo) testFailedActivation(t *testing.T) {
 	})
 	p := d.expect(t, 3, update...)
 	p.wantStates(t, map[string]string{"cinnabar": "unchanged", "electrum": "unchanged", "galena": "failed", "scheelite": "failed"})
-	p.wantProblem(t, "galena", "journalctl", "the activation script failed", "exit status 2")
+	p.wantProblem(t, "galena", fmt.Sprintf("ssh root@%s journalctl -b -u fleet-activate-", galena.IP), "the activation script failed (exit status 2)", "no paper in tray 2")
 	p.wantProblem(t, "scheelite", fmt.Sprintf("ssh root@%s journalctl -b -u e2e.service", scheelite.IP), "units failed: e2e.service")
 	if log := on(t, scheelite, "journalctl", "--quiet", "--no-pager", "--output=cat", "--unit=e2e.service"); !strings.Contains(log, "no ink either") {
 		t.Errorf("the journal of the failed unit says:\n%s", log)
@@ -409,6 +409,15 @@ func (d *demo) testInterruptedTwice(t *testing.T) {
 	<-p.done
 	if code := p.cmd.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("exit code %d, want 130:\n%s", code, p)
+	}
+	p.wantNoProcess(t)
+	// Who leaves at once does not tidy up: the sockets of its tunnels, which
+	// nobody listens on, stay.
+	sockets, _ := filepath.Glob(filepath.Join(d.tmp, "fleet-*"))
+	for _, dir := range sockets {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
 	}
 	for name, s := range d.statuses(t, 0) {
 		if under := name == "cinnabar" || name == "galena"; under != (s.Found.Activating != "") || under == s.Good() {
