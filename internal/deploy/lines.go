@@ -31,10 +31,11 @@ func (s *lineSplitter) flush() {
 	}
 }
 
-// tail keeps the last lines of a log, for the message of a failure.
+// tail keeps the last lines of a log, for the message of a failure: a program
+// often gives the reason some lines before it gives up.
 type tail struct{ lines []string }
 
-const tailLength = 10
+const tailLength = 5
 
 func (t *tail) add(line string) {
 	if strings.TrimSpace(line) == "" {
@@ -46,10 +47,5 @@ func (t *tail) add(line string) {
 	}
 }
 
-// last is the newest line; empty if there was none.
-func (t *tail) last() string {
-	if len(t.lines) == 0 {
-		return ""
-	}
-	return t.lines[len(t.lines)-1]
-}
+// String is the lines as one; empty if there was none.
+func (t *tail) String() string { return strings.Join(t.lines, "; ") }

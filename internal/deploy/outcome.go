@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,7 +15,7 @@ type outcome struct {
 	want        string
 	after       Facts
 	newlyFailed []string
-	lastLine    string
+	lastWords   string
 }
 
 // The exit statuses of a NixOS system's switch-to-configuration.
@@ -58,10 +59,10 @@ func (o outcome) note() string {
 }
 
 func (o outcome) said() string {
-	if o.lastLine == "" {
+	if o.lastWords == "" {
 		return ""
 	}
-	return ": " + o.lastLine
+	return ": " + o.lastWords
 }
 
 // where says which system runs and which one the next boot takes.
@@ -73,6 +74,16 @@ func (o outcome) where() string {
 		return "the machine runs no system; the profile is the new one"
 	}
 	return "the machine still runs " + o.after.System + "; the profile is the new system"
+}
+
+// withJournal adds where all that the activation printed can be read, on a
+// machine that has a journal. Units that failed have journals of their own.
+func withJournal(err error, t Target, after Facts, id string) error {
+	var units *UnitsFailedError
+	if !after.Systemd || errors.As(err, &units) {
+		return err
+	}
+	return &fixableError{err: err, next: addressOf(t).onTarget("journalctl -b -u fleet-activate-" + id)}
 }
 
 // UnitsFailedError says that a system is active, but that units failed on the way.

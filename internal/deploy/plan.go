@@ -71,11 +71,11 @@ func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	s := Step{Machine: m.Name, Class: m.Class, Target: m.Address}
 	if m.Err != nil {
-		s.setError(Reach, m.Err)
+		s.setError(Build, m.Err)
 		return s
 	}
 	if m.Details == nil || m.Details.Toplevel == nil {
-		s.setError(Reach, fmt.Errorf("its system was not evaluated"))
+		s.setError(Build, fmt.Errorf("its system was not evaluated"))
 		return s
 	}
 	s.Wanted = *m.Details.Toplevel

@@ -78,7 +78,7 @@ func TestUpdateSSH(t *testing.T) {
 			}
 		}
 	}
-	wantState(t, summary, "three", deploy.Failed, "activation script failed (exit status 2): three is broken")
+	wantState(t, summary, "three", deploy.Failed, "activation script failed (exit status 2): ", "three is broken")
 	wantState(t, summary, "killed", deploy.Failed, "killed")
 	wantState(t, summary, "impostor", deploy.Failed, "host key has changed")
 	wantState(t, summary, "refusing", deploy.Failed, "refused")

@@ -161,7 +161,7 @@ func TestOneFailsAlone(t *testing.T) {
 	summary := newDeployer(t, o).Update(t.Context(), machines)
 	wantState(t, summary, "good", deploy.Done)
 	wantState(t, summary, "nobuild", deploy.Failed, "no paper")
-	wantState(t, summary, "script", deploy.Failed, "activation script failed (exit status 2): the script is broken", "fleet machines update script")
+	wantState(t, summary, "script", deploy.Failed, "activation script failed (exit status 2): ", "the script is broken", "fleet machines update script")
 	wantState(t, summary, "units", deploy.Failed, "units failed")
 	wantState(t, summary, "reboot", deploy.Done, "must be rebooted")
 	wantState(t, summary, "crash", deploy.Failed, "exit status 7", "runs the new system")

@@ -51,6 +51,9 @@ func (d *Deployer) Build(ctx context.Context, machines []Machine) *Summary {
 		}
 		if s.Err != nil {
 			r = r.fail(ctx, Build, s.Err)
+			if r.Next == buildCommand(m.Name) { // which this is
+				r.Next = ""
+			}
 		}
 		results[i] = d.conclude(r)
 	})
@@ -215,9 +218,9 @@ func (d *Deployer) activate(ctx context.Context, s Step, t Target, r Result) Res
 	if err != nil {
 		return r.fail(ctx, Activate, fmt.Errorf("%w: the activation ended with status %d, but the machine could not be looked at afterwards: %w", ErrUnknown, code, err))
 	}
-	o := outcome{class: s.Class, code: code, want: s.Wanted.OutPath, after: after, newlyFailed: after.newlyFailed(s.Now), lastLine: log.last()}
+	o := outcome{class: s.Class, code: code, want: s.Wanted.OutPath, after: after, newlyFailed: after.newlyFailed(s.Now), lastWords: log.String()}
 	if err := o.failure(); err != nil {
-		return r.fail(ctx, Activate, err)
+		return r.fail(ctx, Activate, withJournal(err, t, after, id))
 	}
 	r.Message = o.note()
 	d.emit(s.Machine, Activate, Done, r.Message)

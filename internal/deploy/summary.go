@@ -74,11 +74,16 @@ func (r Result) nextCommand() string {
 		return address.onTarget("journalctl -b -u " + units.Units[0])
 	case r.Phase == Reach && remote && !errors.As(r.Err, &key):
 		return address.onTarget("true")
+	case r.Phase == Build:
+		return buildCommand(r.Machine)
 	case r.Phase == Activate:
 		return "fleet machines update " + r.Machine
 	}
 	return ""
 }
+
+// buildCommand tries a machine's evaluation and build again, without the machine.
+func buildCommand(machine string) string { return "fleet machines build " + machine }
 
 // addressOf is the address of a target that exists.
 func addressOf(t Target) Address {

@@ -59,7 +59,7 @@ func TestOutcome(t *testing.T) {
 		{name: "no reboot on darwin", class: flake.Darwin, code: 100, after: Facts{System: out}, want: "the activation failed (exit status 100): last words; the machine runs the new system"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := outcome{class: test.class, code: test.code, want: out, after: test.after, newlyFailed: test.newly, lastLine: "last words"}
+			o := outcome{class: test.class, code: test.code, want: out, after: test.after, newlyFailed: test.newly, lastWords: "last words"}
 			got := ""
 			if err := o.failure(); err != nil {
 				got = err.Error()
@@ -87,7 +87,7 @@ func TestFail(t *testing.T) {
 		next  string
 	}{
 		{"reach", t.Context(), Reach, broken, Failed, "ssh m true"},
-		{"build", t.Context(), Build, broken, Failed, ""},
+		{"build", t.Context(), Build, broken, Failed, "fleet machines build m"},
 		{"activate", t.Context(), Activate, broken, Failed, "fleet machines update m"},
 		{"unknown", interrupted, Activate, fmt.Errorf("%w: lost", ErrUnknown), Unknown, "fleet machines status m"},
 		{"full", t.Context(), Copy, &DiskFullError{Free: "make room"}, Failed, "make room"},

@@ -19,6 +19,7 @@ elif [ -d /run/systemd/system ]; then
   active=$(systemctl show --property=ActiveState --value "$unit")
   case $active in
   active | activating | deactivating | reloading) ;;
+  '') ;; # systemd does not answer: it is busy, or going down with the machine
   *)
     # It may have ended between the two looks.
     if [ -f "$dir/status" ]; then
