@@ -143,19 +143,11 @@ func (a *App) machinesStatusCmd() *cobra.Command {
 // onMachines evaluates the selected machines, systems included, and hands them
 // on: those that do not evaluate too, with their errors.
 func (a *App) onMachines(ctx context.Context, args []string, all bool, do func(context.Context, *session, []deploy.Machine) error) error {
-	s, err := a.open(ctx)
+	s, err := a.evaluate(ctx, args, all, true)
 	if err != nil {
 		return err
 	}
-	names, err := s.selection(args, all)
-	if err != nil {
-		return err
-	}
-	evaluated, err := s.details(ctx, names, true)
-	if err != nil {
-		return err
-	}
-	return do(ctx, s, s.machines(names, evaluated))
+	return do(ctx, s.session, s.machines(s.names, s.evaluated))
 }
 
 func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.Machine {

@@ -36,6 +36,20 @@ func findFlake(a *App, given string) (ref, dir string, err error) {
 
 // open loads the flake that the settings name.
 func (a *App) open(ctx context.Context) (*session, error) {
+	return a.load(ctx, (*flake.Loader).Load)
+}
+
+// openFor is open for a command that goes on to evaluate machines, perhaps all.
+func (a *App) openFor(ctx context.Context, all, toplevel bool) (*session, error) {
+	if !all {
+		return a.open(ctx)
+	}
+	return a.load(ctx, func(l *flake.Loader, ctx context.Context, ref, dir string) (*flake.Fleet, error) {
+		return l.LoadAll(ctx, ref, dir, toplevel)
+	})
+}
+
+func (a *App) load(ctx context.Context, load func(l *flake.Loader, ctx context.Context, ref, dir string) (*flake.Fleet, error)) (*session, error) {
 	ref, dir, err := findFlake(a, a.config.Flake)
 	if err != nil {
 		return nil, err
@@ -59,7 +73,7 @@ func (a *App) open(ctx context.Context) (*session, error) {
 	if !a.config.NoCache {
 		s.loader.Cache = &nix.Cache{Dir: filepath.Join(a.config.CacheDir, "eval"), MaxBytes: cacheBytes}
 	}
-	s.fleet, err = s.loader.Load(ctx, ref, dir)
+	s.fleet, err = load(s.loader, ctx, ref, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +112,29 @@ func (s *session) selection(args []string, all bool) ([]string, error) {
 	return inventory.Select(&s.fleet.Inventory, args...)
 }
 
-// details evaluates machines and shows that it does.
-func (s *session) details(ctx context.Context, names []string, toplevel bool) (*flake.Evaluated, error) {
-	p := s.progress()
+// evaluation is a command's machines, evaluated.
+type evaluation struct {
+	*session
+	names     []string
+	evaluated *flake.Evaluated
+}
+
+// evaluate loads the flake and evaluates the selected machines, and shows that
+// it does.
+func (a *App) evaluate(ctx context.Context, args []string, all, toplevel bool) (*evaluation, error) {
+	p := a.progress()
 	defer p.clear()
-	p.get().Set("evaluating", plural(len(names), "machine"), "")
-	return s.loader.Details(ctx, s.fleet, names, toplevel)
+	p.get().Set("evaluating", "the fleet", "")
+	s, err := a.openFor(ctx, all, toplevel)
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.selection(args, all)
+	if err != nil {
+		return nil, err
+	}
+	evaluated, err := s.loader.Details(ctx, s.fleet, names, toplevel)
+	return &evaluation{s, names, evaluated}, err
 }
 
 // writable is the folder of the fleet, for commands that write to it.

@@ -92,18 +92,11 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 }
 
 func (a *App) varsGenerate(ctx context.Context, args []string, o generateOptions) error {
-	s, err := a.open(ctx)
+	s, err := a.evaluate(ctx, args, o.all, false)
 	if err != nil {
 		return err
 	}
-	names, err := s.selection(args, o.all)
-	if err != nil {
-		return err
-	}
-	evaluated, err := s.details(ctx, names, false)
-	if err != nil {
-		return err
-	}
+	evaluated := s.evaluated
 	s.sayFailed(evaluated)
 	if len(evaluated.Details) == 0 {
 		return exit(exitFailed)
@@ -257,24 +250,16 @@ func (a *App) varsListCmd() *cobra.Command {
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open(cmd.Context())
+			s, err := a.evaluate(cmd.Context(), args, len(args) == 0, false)
 			if err != nil {
 				return err
 			}
-			names, err := s.selection(args, len(args) == 0)
-			if err != nil {
-				return err
-			}
-			return s.listVars(cmd.Context(), names)
+			return s.listVars(cmd.Context(), s.evaluated)
 		},
 	}
 }
 
-func (s *session) listVars(ctx context.Context, names []string) error {
-	evaluated, err := s.details(ctx, names, false)
-	if err != nil {
-		return err
-	}
+func (s *session) listVars(ctx context.Context, evaluated *flake.Evaluated) error {
 	s.sayFailed(evaluated)
 	values, done, err := s.values(ctx, evaluated.Details)
 	if err != nil {

@@ -28,7 +28,7 @@ here. It changes nothing.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.open(cmd.Context())
+			s, err := a.openFor(cmd.Context(), len(args) == 0, true)
 			if err != nil {
 				return err
 			}
