@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +81,7 @@ func (d *demo) testValues(t *testing.T) {
 	if err := answers.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d.watcher = watch(d.program)
+	d.watcher = d.watch()
 	p := d.start(t, []string{"FLEET_PROMPT_SCHEELITE_E2E_PHRASE=" + phrase("scheelite")}, "vars", "generate", "--answers", answers.Name(), "cinnabar", "electrum", "galena", "scheelite")
 	if code := p.wait(t); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, p)
@@ -121,7 +123,7 @@ func (d *demo) testFirstUpdate(t *testing.T) {
 	if got := d.statuses(t, 0); got["galena"].Verdict != deploy.NeverDeployed || got["cinnabar"].Key != deploy.KeyMissing {
 		t.Errorf("before the first update galena is %q and the key of cinnabar %q", got["galena"].Verdict, got["cinnabar"].Key)
 	}
-	w := watch(d.program)
+	w := d.watch()
 	p := d.must(t, update...)
 	w.end()
 	for line := range w.seen {
@@ -151,12 +153,22 @@ func (d *demo) testSecondUpdate(t *testing.T) {
 	for _, machine := range servers {
 		before[machine] = snapshot(t, d.hosts[machine])
 	}
-	p := d.must(t, update...)
-	p.wantStates(t, map[string]string{"cinnabar": "unchanged", "electrum": "unchanged", "galena": "unchanged", "scheelite": "unchanged"})
-	for _, phase := range []string{": build", ": copy", ": secrets", ": activate"} {
-		if strings.Contains(p.stderr(), phase) {
-			t.Errorf("there was nothing to do, and yet:\n%s", p)
+	var result *deploy.Summary
+	for line := range strings.Lines(d.must(t, append(update, "--json")...).stdout()) {
+		var said struct {
+			Event  *deploy.Event
+			Result *deploy.Summary
 		}
+		if err := json.Unmarshal([]byte(line), &said); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if e := said.Event; e != nil && e.Phase != deploy.Reach && e.Phase != deploy.End {
+			t.Errorf("there was nothing to do, and yet: %s", line)
+		}
+		result = said.Result
+	}
+	if result == nil || result.Count(deploy.Unchanged) != len(servers) {
+		t.Errorf("the result is %+v", result)
 	}
 	for name, s := range d.statuses(t, 0) {
 		if !s.Good() || s.Verdict != deploy.UpToDate || s.Key != deploy.KeyInPlace || s.Found.Generation != 1 {
@@ -170,10 +182,10 @@ func (d *demo) testSecondUpdate(t *testing.T) {
 	}
 }
 
-// statuses asks for the status of all servers.
-func (d *demo) statuses(t *testing.T, code int) map[string]deploy.Status {
+// statuses asks for the status of all servers and of more machines.
+func (d *demo) statuses(t *testing.T, code int, more ...string) map[string]deploy.Status {
 	t.Helper()
-	p := d.expect(t, code, append([]string{"machines", "status", "--json"}, servers...)...)
+	p := d.expect(t, code, slices.Concat([]string{"machines", "status", "--json"}, servers, more)...)
 	var list []deploy.Status
 	if err := json.Unmarshal([]byte(p.stdout()), &list); err != nil {
 		t.Fatalf("%v:\n%s", err, p)
@@ -198,6 +210,7 @@ func (d *demo) testChangedSecret(t *testing.T) {
 	if string(d.secrets["galena/metrics/token"]) == old {
 		t.Fatal("the token was not made anew")
 	}
+	d.secrets["galena/metrics/token of old"] = []byte(old) // is to be searched for still
 	p := d.must(t, update...)
 	p.wantStates(t, map[string]string{"cinnabar": "unchanged", "electrum": "unchanged", "galena": "done", "scheelite": "unchanged"})
 	d.wantSecrets(t, "galena")
@@ -226,7 +239,8 @@ func (d *demo) testBroken(t *testing.T, nobuild, stranger, impostor *testhost.Ho
 	}
 	d.declare(t, change)
 
-	p := d.expect(t, 3, append(update, "noeval", "nobuild", "refusing", "stranger", "impostor")...)
+	broken := []string{"noeval", "nobuild", "refusing", "stranger", "impostor"}
+	p := d.expect(t, 3, slices.Concat(update, broken)...)
 	p.wantStates(t, map[string]string{
 		"cinnabar": "done", "electrum": "done", "galena": "done", "scheelite": "done",
 		"noeval": "failed", "nobuild": "failed", "refusing": "failed", "stranger": "failed", "impostor": "failed",
@@ -239,6 +253,12 @@ func (d *demo) testBroken(t *testing.T, nobuild, stranger, impostor *testhost.Ho
 	p.wantProblem(t, "refusing", fmt.Sprintf("ssh -p 1 root@%s true", d.net.Addr), "connection refused", "is sshd running there, on that port?")
 	p.wantProblem(t, "stranger", "", "host key is not known", "if `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console shows the same fingerprint: echo", ">>'/root/.ssh/known_hosts'")
 	p.wantProblem(t, "impostor", "", "host key has changed", "somebody may be in between", "/root/.ssh/known_hosts:", "ssh-keygen -R")
+	for name, s := range d.statuses(t, 3, broken...) {
+		want := map[string]deploy.Verdict{"noeval": deploy.NeverDeployed, "nobuild": deploy.NeverDeployed, "refusing": deploy.Unreachable, "stranger": deploy.Unreachable, "impostor": deploy.Unreachable}[name]
+		if s.Verdict != cmp.Or(want, deploy.UpToDate) || (s.Error == "") != (want != deploy.Unreachable && name != "noeval") {
+			t.Errorf("the status of %s: %+v", name, s)
+		}
+	}
 	if now := d.read(t, "../home/.ssh/known_hosts"); now != known {
 		t.Errorf("known_hosts was written to:\n%s", now)
 	}
