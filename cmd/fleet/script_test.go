@@ -46,9 +46,9 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":  code,
-			"tiny":  tiny,
-			"root":  rooted,
+			"code": code,
+			"tiny": tiny,
+			"root": rooted,
 		},
 	})
 }

@@ -73,9 +73,7 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 		app.hostCmd(), app.varsCmd(), app.machinesCmd(), app.inventoryCmd(), app.verifyCmd(),
 		app.initCmd(), app.versionCmd(), exitCodesTopic(),
 	)
-	for _, cmd := range root.Commands() {
-		explainExit(cmd)
-	}
+	explainExit(root)
 	return root
 }
 

@@ -9,14 +9,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// killAfter is the time from SIGTERM to SIGKILL.
-const killAfter = 5 * time.Second
+// The time from SIGTERM to SIGKILL. An evaluation has nothing to put in order,
+// and a busy one does not listen.
+const (
+	killAfter     = 5 * time.Second
+	killEvalAfter = 300 * time.Millisecond
+)
 
 // process is one run of nix.
 type process struct {
@@ -84,6 +89,9 @@ func (c *CLI) start(ctx context.Context, program string, args []string, stdout, 
 	cmd.Stdout, cmd.Stderr = stdout, stderr // stdin is /dev/null
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = killAfter
+	if slices.Contains(args, "eval") {
+		cmd.WaitDelay = killEvalAfter
+	}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	if err := cmd.Start(); err != nil {
 		return err

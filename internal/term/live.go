@@ -256,10 +256,10 @@ func (l *Live) frame(b *strings.Builder, shown []string) string {
 		if d := l.now().Sub(r.since); !r.finished && d >= time.Second {
 			rest = strings.TrimSpace(fmt.Sprintf("%ds %s", int(d.Seconds()), rest))
 		}
-		name := runewidth.FillRight(runewidth.Truncate(key, pad, "…"), pad)
+		name := runewidth.FillRight(cut(key, pad), pad)
 		// One column stays free: a full line would wrap on some terminals.
-		state := runewidth.Truncate(r.state, max(0, width-pad-3), "…")
-		rest = runewidth.Truncate(rest, max(0, width-pad-runewidth.StringWidth(state)-5), "…")
+		state := cut(r.state, width-pad-3)
+		rest = cut(rest, width-pad-runewidth.StringWidth(state)-5)
 		line := name + "  " + l.streams.Paint(r.color, state)
 		if rest != "" {
 			line += "  " + rest
@@ -268,8 +268,16 @@ func (l *Live) frame(b *strings.Builder, shown []string) string {
 		l.drawn++
 	}
 	if hidden := len(l.order) - len(shown); hidden > 0 {
-		fmt.Fprintf(b, "… and %d more\n", hidden)
+		b.WriteString(cut(fmt.Sprintf("… and %d more", hidden), width-1) + "\n")
 		l.drawn++
 	}
 	return b.String()[start:]
+}
+
+// cut shortens a text to a width in cells, down to nothing.
+func cut(text string, width int) string {
+	if width <= 0 {
+		return ""
+	}
+	return runewidth.Truncate(text, width, "…")
 }

@@ -2,6 +2,7 @@ package term
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/mattn/go-runewidth"
 	"golang.org/x/term"
 )
 
@@ -16,7 +18,7 @@ import (
 var ErrCancelled = errors.New("cancelled at the prompt")
 
 // Question is what Ask asks. Hidden answers are not echoed and are asked for
-// twice; Multiline answers end with Ctrl-D on an empty line.
+// twice; Multiline answers end with Ctrl-D.
 type Question struct {
 	Label     string
 	Help      string
@@ -138,23 +140,23 @@ func readAnswer(in io.Reader, echo io.Writer, q Question) (string, error) {
 			}
 		case c == '\r' || c == '\n':
 			if !q.Multiline && !pasting {
-				return string(answer), nil
+				// What is pasted often ends with a line break that nobody meant.
+				return strings.TrimRight(string(answer), "\n"), nil
 			}
 			answer = append(answer, '\n')
 			show("\r\n")
 		case c == ctrlU:
-			for range utf8.RuneCount(answer) {
-				show("\b \b")
-			}
-			answer = answer[:0]
+			line := answer[bytes.LastIndexByte(answer, '\n')+1:]
+			show(strings.Repeat("\b \b", runewidth.StringWidth(string(line))))
+			answer = answer[:len(answer)-len(line)]
 		case c == backspace || c == del:
 			if len(answer) > 0 {
-				_, n := utf8.DecodeLastRune(answer)
+				last, n := utf8.DecodeLastRune(answer)
 				answer = answer[:len(answer)-n]
-				show("\b \b")
+				show(strings.Repeat("\b \b", runewidth.RuneWidth(last)))
 			}
 		case c == escape:
-			switch sequence(r) {
+			switch sequence(r, pasting) {
 			case "[200~":
 				pasting = true
 			case "[201~":
@@ -167,10 +169,11 @@ func readAnswer(in io.Reader, echo io.Writer, q Question) (string, error) {
 	}
 }
 
-// sequence reads the rest of a terminal escape sequence.
-func sequence(r *bufio.Reader) string {
+// sequence reads the rest of a terminal escape sequence. In a paste it waits for
+// it, because a long paste comes in pieces; else the escape key was pressed.
+func sequence(r *bufio.Reader, pasting bool) string {
 	var b strings.Builder
-	for r.Buffered() > 0 && b.Len() < 16 {
+	for (pasting || r.Buffered() > 0) && b.Len() < 16 {
 		c, err := r.ReadByte()
 		if err != nil {
 			break
