@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 func TestMain(m *testing.M) {
@@ -46,9 +49,10 @@ func TestScripts(t *testing.T) {
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code,
-			"tiny": tiny,
-			"root": rooted,
+			"code":   code,
+			"schema": schema,
+			"tiny":   tiny,
+			"root":   rooted,
 		},
 	})
 }
@@ -69,6 +73,27 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// schema holds every JSON document of the last program's output against a schema
+// of internal/cli/schema: schema machines-list
+func schema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: schema NAME")
+	}
+	compiled, err := jsonschema.NewCompiler().Compile(filepath.Join(ts.Getenv("ROOT"), "internal/cli/schema", args[0]+".json"))
+	ts.Check(err)
+	documents := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	documents.UseNumber()
+	for n := 0; ; n++ {
+		var document any
+		err := documents.Decode(&document)
+		if errors.Is(err, io.EOF) && n > 0 {
+			return
+		}
+		ts.Check(err)
+		ts.Check(compiled.Validate(document))
 	}
 }
 
