@@ -72,9 +72,14 @@ func (s *Streams) Confirm(ctx context.Context, question string) (bool, error) {
 }
 
 func (s *Streams) readRaw(ctx context.Context, label string, q Question) (string, error) {
-	hint := ""
-	if q.Multiline {
+	var hint string
+	switch {
+	case q.Hidden && q.Multiline:
+		hint = " (not shown, end with Ctrl-D)"
+	case q.Multiline:
 		hint = " (end with Ctrl-D)"
+	case q.Hidden:
+		hint = " (not shown)"
 	}
 	fmt.Fprintf(s.Err, "%s%s: ", Clean(label), hint)
 	if q.Multiline {

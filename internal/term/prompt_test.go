@@ -127,7 +127,7 @@ func TestAskHidden(t *testing.T) {
 	if strings.Contains(screen, "s3cret") || strings.Contains(screen, "wrong") {
 		t.Errorf("it is shown: %q", screen)
 	}
-	for _, text := range []string{"of the wifi", "password: ", "once more: ", "the two answers differ"} {
+	for _, text := range []string{"of the wifi", "password (not shown): ", "once more (not shown): ", "the two answers differ"} {
 		if !strings.Contains(screen, text) {
 			t.Errorf("%q is not on the screen: %q", text, screen)
 		}
