@@ -17,6 +17,10 @@ import (
 // version is set by the linker; a build without it tells the module's version.
 var version string
 
+// lastWords is what a second Ctrl-C leaves to kill what was started: a Nix that
+// evaluates would go on without us.
+const lastWords = 500 * time.Millisecond
+
 func main() { os.Exit(run()) }
 
 func run() int {
@@ -32,6 +36,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "\nstopping; press Ctrl-C again to leave at once")
 		cancel()
 		<-signals
+		time.Sleep(lastWords)
 		os.Exit(130)
 	}()
 

@@ -141,7 +141,11 @@ func (s *session) bootstrap(ctx context.Context, m host.Machine) error {
 		return errors.Join(s.result(report), exit(report.ExitCode()))
 	}
 	if report.Err != nil {
-		s.Streams.Problem(fmt.Errorf("%s: %w", m.Name, report.Err))
+		problem := fmt.Errorf("%s: %w", m.Name, report.Err)
+		if unevaluated := (*flake.MachineError)(nil); errors.As(report.Err, &unevaluated) {
+			problem = unevaluated // which names the machine itself
+		}
+		s.Streams.Problem(problem)
 		if report.Next != "" {
 			s.Streams.Say("  next: %s", report.Next)
 		}
