@@ -67,7 +67,7 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	config.Flags(root.PersistentFlags())
 	root.AddGroup(&cobra.Group{ID: groupFleet, Title: "The fleet:"}, &cobra.Group{ID: groupAround, Title: "Around it:"})
-	root.SetHelpCommandGroupID(groupAround)
+	root.SetHelpCommand(helpCmd())
 	root.SetCompletionCommandGroupID(groupAround)
 	root.AddCommand(
 		app.hostCmd(), app.varsCmd(), app.machinesCmd(), app.inventoryCmd(), app.verifyCmd(),

@@ -11,6 +11,38 @@ import (
 // usageWidth is how wide the text about flags may become.
 const usageWidth = 96
 
+// helpCmd is cobra's help command, but one that does not know a topic says so
+// and fails.
+func helpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND...]",
+		Short:   "Help about a command",
+		Long:    "Help about a command, the same as COMMAND --help.",
+		Example: "  fleet help machines update",
+		GroupID: groupAround,
+		Args:    cobra.ArbitraryArgs,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if of, _, err := cmd.Root().Find(args); err == nil {
+				for _, sub := range of.Commands() {
+					names = append(names, sub.Name())
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if err := onlyCommands(of, rest); err != nil {
+				return err
+			}
+			return of.Help()
+		},
+	}
+}
+
 // writeUsage prints how a command is called: what cobra would print, but
 // narrower and with the flags in two columns.
 func writeUsage(cmd *cobra.Command) error {
