@@ -220,3 +220,31 @@ func stall(t *testing.T, h *testhost.Host) {
 		t.Fatal(err)
 	}
 }
+
+// testHostKey lets a host take the key that the fleet made for it, as a real
+// NixOS does after its first deploy: known_hosts, which has the old one, is no
+// obstacle then, and no other key is taken.
+func (d *demo) testHostKey(t *testing.T) {
+	host := d.hosts["cinnabar"]
+	const key = "/etc/ssh/ssh_host_ed25519_key"
+	before, err := host.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := host.ReadFile("/run/secrets/ssh-host-key.id_ed25519")
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := func(data []byte) {
+		t.Helper()
+		host.KillSSHD()
+		if err := host.WriteFile(key, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		host.StartSSHD()
+	}
+	use(own)
+	d.must(t, "machines", "status", "cinnabar")
+	use(before)
+	d.must(t, "machines", "status", "cinnabar")
+}

@@ -49,6 +49,7 @@ func TestEndToEnd(t *testing.T) {
 		{"first update", d.testFirstUpdate},
 		{"second update", d.testSecondUpdate},
 		{"changed secret", d.testChangedSecret},
+		{"host key of the fleet", d.testHostKey},
 		{"broken machines", func(t *testing.T) { d.testBroken(t, light[2], light[3], light[4]) }},
 		{"full disk", d.testFullDisk},
 		{"failed activation and unit", d.testFailedActivation},

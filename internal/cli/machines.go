@@ -16,6 +16,7 @@ import (
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/ssh"
 	"github.com/crs58/fleet/internal/term"
+	"github.com/crs58/fleet/internal/vars"
 	"github.com/spf13/cobra"
 )
 
@@ -172,16 +173,38 @@ func (s *session) deployer(p *progress) *deploy.Deployer {
 
 func (s *session) deployOptions() deploy.Options {
 	return deploy.Options{
-		Nix:       s.nix,
-		Directory: s.fleet.Dir,
-		Dial: func(ctx context.Context, _ string, host ssh.Target) (*ssh.Conn, error) {
-			return ssh.Dial(ctx, ssh.Config{Target: host, Env: s.Environ})
-		},
+		Nix:        s.nix,
+		Directory:  s.fleet.Dir,
+		Dial:       s.dial,
 		MachineKey: s.machineKey,
 		Root:       s.Root,
 		Now:        s.Now,
 		Random:     rand.Reader,
 	}
+}
+
+// dial reaches a machine that known_hosts knows, or that shows a host key which
+// the fleet made for it: after its first deploy it may have taken that one.
+func (s *session) dial(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
+	config := ssh.Config{Target: host, Env: s.Environ}
+	conn, err := ssh.Dial(ctx, config)
+	if s.fleet.Dir == "" || !errors.Is(err, ssh.ErrHostKeyUnknown) && !errors.Is(err, ssh.ErrHostKeyChanged) {
+		return conn, err
+	}
+	layout, layoutErr := secrets.OpenNative(s.fleet.Dir)
+	if layoutErr != nil {
+		return nil, err
+	}
+	defer layout.Close()
+	config.HostKeys, _ = vars.HostKeys(layout, machine)
+	if len(config.HostKeys) == 0 {
+		return nil, err
+	}
+	conn, pinnedErr := ssh.Dial(ctx, config)
+	if errors.Is(pinnedErr, ssh.ErrHostKeyChanged) {
+		return nil, err // neither key; the message about known_hosts tells more
+	}
+	return conn, pinnedErr
 }
 
 func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error) {
