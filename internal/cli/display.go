@@ -115,7 +115,7 @@ func stateColor(s deploy.State) term.Color {
 // sayFailed tells which machines do not evaluate, and why.
 func (s *session) sayFailed(e *flake.Evaluated) {
 	for _, failed := range e.Errors() {
-		s.Streams.Problem(failed)
+		s.Streams.Problem(fmt.Errorf("%s: %w", failed.Machine, failed))
 	}
 }
 

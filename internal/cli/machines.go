@@ -157,7 +157,7 @@ func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.
 		m := s.fleet.Machines[name]
 		machine := deploy.Machine{Name: name, Class: m.Class, Address: m.Deploy.TargetHost, Details: evaluated.Details[name]}
 		if failed := evaluated.Failed[name]; failed != nil {
-			machine.Err = failed.Err
+			machine.Err = failed
 		}
 		machines = append(machines, machine)
 	}

@@ -361,7 +361,7 @@ func (s *session) getVar(ctx context.Context, machine, name string) (*vars.Value
 		return nil, err
 	}
 	if failed := evaluated.Failed[machine]; failed != nil {
-		return nil, failed
+		return nil, fmt.Errorf("%s: %w", machine, failed)
 	}
 	values, done, err := s.values(ctx, evaluated.Details)
 	if err != nil {

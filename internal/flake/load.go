@@ -164,7 +164,7 @@ func (l *Loader) loadInventory(ctx context.Context, fleet *Fleet) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("cannot read the inventory of %s: %w", fleet.Ref, err)
+			return &inventoryError{fleet.Ref, err}
 		}
 		fleet.Flavour = f.flavour
 		switch f.flavour {
@@ -193,6 +193,18 @@ func (l *Loader) loadInventory(ctx context.Context, fleet *Fleet) error {
 	fleet.Inventory = plainInventory(plain)
 	return nil
 }
+
+// inventoryError says that the inventory could not be read, and why.
+type inventoryError struct {
+	ref string
+	err error
+}
+
+func (e *inventoryError) Error() string {
+	return fmt.Sprintf("cannot read the inventory of %s: %s", e.ref, reason(e.err))
+}
+
+func (e *inventoryError) Unwrap() error { return e.err }
 
 // plainInventory makes do with the names of a flake that has no inventory: the
 // machines are reached under their own names.

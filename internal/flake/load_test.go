@@ -86,7 +86,7 @@ func TestOneMachineFailsAlone(t *testing.T) {
 	if len(errs) != 1 || errs[0].Machine != "d" {
 		t.Fatalf("got %v", errs)
 	}
-	for _, piece := range []string{"machine d does not evaluate", "services.web.port is used but not defined", "flake.nix:13"} {
+	for _, piece := range []string{"it does not evaluate", "services.web.port is used but not defined", "flake.nix:13"} {
 		if !strings.Contains(errs[0].Error(), piece) {
 			t.Errorf("the message lacks %q: %v", piece, errs[0])
 		}

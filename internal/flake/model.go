@@ -2,7 +2,9 @@ package flake
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
+
+	"github.com/crs58/fleet/internal/nix"
 )
 
 // Class is the kind of system a machine runs.
@@ -141,14 +143,23 @@ type File struct {
 	Path string `json:"path,omitempty"`
 }
 
-// MachineError is the evaluation error of one machine among several.
+// MachineError is the evaluation error of one machine among several. Its text
+// does not name the machine: whoever shows it does.
 type MachineError struct {
 	Machine string
 	Err     error
 }
 
 func (e *MachineError) Error() string {
-	return fmt.Sprintf("machine %s does not evaluate: %v", e.Machine, e.Err)
+	return "it does not evaluate: " + reason(e.Err)
+}
+
+// reason is what Nix says, without the command that was run.
+func reason(err error) string {
+	if failed, ok := errors.AsType[*nix.Error](err); ok {
+		return failed.Reason()
+	}
+	return err.Error()
 }
 
 func (e *MachineError) Unwrap() error { return e.Err }

@@ -81,7 +81,13 @@ func (e *Error) Error() string {
 	if e.Installable != "" {
 		b.WriteString(" " + e.Installable)
 	}
-	b.WriteString(": " + oneLine(e.Message))
+	return b.String() + ": " + e.Reason()
+}
+
+// Reason is Error without what was wanted, for a message that says so itself.
+func (e *Error) Reason() string {
+	var b strings.Builder
+	b.WriteString(oneLine(e.Message))
 	if pos := e.Position(); pos != "" {
 		b.WriteString(", at " + pos)
 	}
@@ -148,7 +154,10 @@ func (e *Error) fromLog(entry logEntry) {
 	text := parseErrorText(clean(entry.Msg))
 	e.Message, e.Trace = text.Message, text.Trace
 	if entry.RawMsg != "" {
-		e.Message = strings.TrimSpace(clean(entry.RawMsg)) + text.hint
+		e.Message = strings.TrimSpace(clean(entry.RawMsg))
+		if !strings.Contains(strings.ToLower(e.Message), "did you mean") {
+			e.Message += text.hint
+		}
 	}
 	e.File, e.Line, e.Column = entry.split()
 	if e.File == "" {

@@ -68,7 +68,8 @@ func (r *repo) journalFile() string {
 }
 
 // track lets git know of new files, and of nothing else: a flake sees only what
-// git tracks.
+// git tracks. They are added with their content: a file added with intent only
+// is emptied by `git checkout .`, and a secret would be lost.
 func (r *repo) track(ctx context.Context, j journal) error {
 	added := []string{}
 	for _, f := range j.Files {
@@ -79,8 +80,8 @@ func (r *repo) track(ctx context.Context, j journal) error {
 	if r.gitDir == "" || len(added) == 0 {
 		return nil
 	}
-	if err := r.gitPaths(ctx, added, "add", "--intent-to-add"); err != nil {
-		return fmt.Errorf("the values are written, but git does not know the new ones, so the flake does not see them; `git -C %s add --intent-to-add sops` tells it: %w", r.root, err)
+	if err := r.gitPaths(ctx, added, "add"); err != nil {
+		return fmt.Errorf("the values are written, but git does not know the new ones, so the flake does not see them; `git -C %s add sops` tells it: %w", r.root, err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestKeysInit(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
 	}
-	if got := w.git("diff", "--name-only"); got != "sops/users/ada_l/key.json\n" {
+	if got := w.git("diff", "--cached", "--name-only"); got != "sops/users/ada_l/key.json\n" {
 		t.Errorf("git knows of %q", got)
 	}
 

@@ -90,7 +90,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	for _, name := range o.Machines {
 		if failed := evaluated.Failed[name]; failed != nil {
-			r.add(Check{Evaluate, name, Fail, failed.Err.Error(), ""})
+			r.add(Check{Evaluate, name, Fail, failed.Error(), ""})
 		} else {
 			r.add(Check{Evaluate, name, Pass, "", ""})
 		}

@@ -54,7 +54,7 @@ func TestRun(t *testing.T) {
 	}
 	want := []Check{
 		{Evaluate, "a", Pass, "", ""},
-		{Evaluate, "b", Fail, "undefined variable, at b.nix:3", ""},
+		{Evaluate, "b", Fail, "it does not evaluate: undefined variable, at b.nix:3", ""},
 		{Evaluate, "c", Pass, "", ""},
 		{Evaluate, "d", Pass, "", ""},
 		{Secrets, "c, d", Fail, "shared/ca/key: it has no value", "generate it"},

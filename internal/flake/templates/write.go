@@ -181,5 +181,6 @@ func track(ctx context.Context, opts Options, names []string) error {
 			return err
 		}
 	}
-	return git(append([]string{"add", "--intent-to-add", "--"}, names...)...)
+	// With their content: what is added with intent only, `git checkout .` empties.
+	return git(append([]string{"add", "--"}, names...)...)
 }

@@ -1,4 +1,6 @@
 #!@busybox@/bin/sh
+# The interpreter is filled in.
+# shellcheck disable=SC2239
 # setup-etc TREE: makes /etc show TREE. /etc/static points at it and every file
 # of it is reached through a link /etc/NAME -> /etc/static/NAME; files with a
 # mode are copied and noted in /etc/.clean. What neither this nor an earlier run

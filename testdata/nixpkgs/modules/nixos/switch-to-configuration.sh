@@ -1,4 +1,6 @@
 #!@busybox@/bin/sh
+# Lists of units are split at spaces on purpose; the interpreter is filled in.
+# shellcheck disable=SC2239,SC2086,SC2002,SC2013,SC2116
 # switch-to-configuration check|switch|boot|test|dry-activate: brings this
 # system into force, by the contract of the NixOS program of that name.
 #

@@ -1,4 +1,6 @@
 #!@busybox@/bin/sh
+# The interpreter is filled in.
+# shellcheck disable=SC2239
 # update-users-groups SPEC: adds the groups and users of SPEC to /etc/group,
 # /etc/passwd and /etc/shadow. Accounts of the host keep their number; what an
 # earlier run made and SPEC names no longer goes away, the home folder stays.
