@@ -12,19 +12,20 @@ $b hostname "$name"
 $b mount --make-rprivate /
 $b mount --rbind "$disk" "$disk"
 
-for shown in "$@"; do
-  $b mkdir -p "$disk$shown"
-  $b mount --bind "$shown" "$disk$shown"
-  $b mount -o remount,bind,ro "$disk$shown"
-done
 for dir in bin sbin lib lib32 lib64 libx32; do # links into /usr on every Debian since 12
-  if [ -L "/$dir" ] && [ ! -e "$disk/$dir" ]; then $b cp -P "/$dir" "$disk/$dir"; fi
+  if [ -L "/$dir" ] && [ ! -L "$disk/$dir" ]; then $b cp -P "/$dir" "$disk/$dir"; fi
 done
 
 $b mkdir -p "$disk/dev" "$disk/proc" "$disk/run" "$disk/tmp"
 $b mount -t tmpfs -o mode=755,size=64m fleet-testhost "$disk/run"
 $b mount -t tmpfs -o mode=1777,size=1g fleet-testhost "$disk/tmp"
 $b mount -t tmpfs -o mode=755,size=1m fleet-testhost "$disk/dev"
+# After /tmp, which the project itself may lie in.
+for shown in "$@"; do
+  $b mkdir -p "$disk$shown"
+  $b mount --bind "$shown" "$disk$shown"
+  $b mount -o remount,bind,ro "$disk$shown"
+done
 $b mkdir -p "$disk/dev/pts" "$disk/dev/shm" "$disk/run/sshd" "$disk/run/driver"
 $b mount -t devpts -o newinstance,ptmxmode=666 fleet-testhost "$disk/dev/pts"
 $b mount -t tmpfs -o mode=1777,size=64m fleet-testhost "$disk/dev/shm"
