@@ -35,7 +35,7 @@ race: ## the concurrent rooms under the race detector
 	go test -race -short -timeout 10m $(CONCURRENT)
 
 bench: setup build ## the budgets of the design, as ratios
-	go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./...
+	go test -run '^$$' -bench . -benchtime 300ms -timeout 20m ./...
 
 fuzz: ## every fuzz target for ten seconds
 	@.ci/fuzz 10s
