@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -258,7 +257,7 @@ func (s *session) update(ctx context.Context, machines []deploy.Machine) error {
 	}
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}}
 	for _, r := range summary.Results {
-		table.Add(r.Machine, r.Target, string(r.State), filepath.Base(cmp.Or(r.Out, "–")))
+		table.Add(r.Machine, r.Target, string(r.State), shortPath(r.Out))
 	}
 	if err := table.Write(s.Streams.Out); err != nil {
 		return err
@@ -266,6 +265,19 @@ func (s *session) update(ctx context.Context, machines []deploy.Machine) error {
 	s.sayProblems(summary)
 	s.Streams.Say("%s", summary.Text())
 	return exit(summary.ExitCode())
+}
+
+// shortPath is enough of a store path to tell two systems apart.
+func shortPath(path string) string {
+	const enough = 12
+	base := filepath.Base(path)
+	switch {
+	case path == "":
+		return "–"
+	case len(base) > enough:
+		return base[:enough] + "…"
+	}
+	return base
 }
 
 // sayProblems prints the reason of each failure and the command to go on with.
