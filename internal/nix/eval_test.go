@@ -62,7 +62,7 @@ func TestEvalErrors(t *testing.T) {
 		"no folder":                   {nix.EvalRequest{Installable: "./nowhere#x"}, "No such file", "", nix.ErrNoFlake},
 		"no folder, by path:":         {nix.EvalRequest{Installable: "path:/no/where#x"}, "does not exist", "", nix.ErrNoFlake},
 		"not in the registry":         {nix.EvalRequest{Installable: "nowhere#x"}, "cannot find flake", "", nix.ErrNoFlake},
-		"flake.nix not in git":        {nix.EvalRequest{Installable: untracked + "#value"}, "add -N flake.nix", "", nix.ErrNoFlake},
+		"flake.nix not in git":        {nix.EvalRequest{Installable: untracked + "#value"}, "add flake.nix", "", nix.ErrNoFlake},
 		"file not in git":             {nix.EvalRequest{Installable: ".#import"}, "hosts/new.nix is not known to git", "flake.nix:13:14", nil},
 		"unknown flag":                {nix.EvalRequest{Expr: "1", Args: []string{"--no-such-flag"}}, "unrecognised flag '--no-such-flag'", "", nil},
 	} {

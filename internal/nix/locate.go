@@ -11,7 +11,9 @@ import (
 
 var (
 	storeFile   = regexp.MustCompile(`(/nix/store/[0-9a-z]{32}-[^/\s'"«»:;,()]+)(/[^\s'"«»:;,()]+)`)
-	missingFile = regexp.MustCompile(`'(/nix/store/[^/']+)(/[^']+)'(?: does not exist|: No such file)`)
+	missingFile = regexp.MustCompile(`'/nix/store/[^/']+(/[^']+)'(?: does not exist|: No such file)`)
+	// The words of Nix 2.34.
+	untrackedFile = regexp.MustCompile(`Path '([^']+)' in the repository "[^"]*" is not tracked by Git`)
 )
 
 // locator turns positions in the store's copy of a flake into the files that
@@ -110,15 +112,20 @@ func (l *locator) named(message string) (string, bool) {
 // of a flake, a file that the user does have: Nix sees only what git tracks.
 // It returns the message with a way to mend it.
 func (l *locator) unseen(message string) string {
-	m := missingFile.FindStringSubmatch(message)
-	if m == nil {
+	name := ""
+	if m := missingFile.FindStringSubmatch(message); m != nil {
+		name = strings.TrimPrefix(m[1], "/")
+	} else if m := untrackedFile.FindStringSubmatch(message); m != nil {
+		name = m[1]
+	}
+	if name == "" {
 		return message
 	}
 	for _, root := range l.roots {
-		local := filepath.Join(root, m[2])
+		local := filepath.Join(root, name)
 		if _, err := os.Lstat(local); err == nil {
-			return fmt.Sprintf("%s is not known to git, so Nix does not see it: run `git -C %s add -N %s`",
-				display(l.dir, local), root, strings.TrimPrefix(m[2], "/"))
+			return fmt.Sprintf("%s is not known to git, so Nix does not see it: run `git -C %s add %s`",
+				display(l.dir, local), root, name)
 		}
 	}
 	return message
