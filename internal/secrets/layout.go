@@ -74,6 +74,9 @@ type Layout interface {
 	Users() ([]Holder, error)
 	// UserKeyPath is the key.json of an administrator.
 	UserKeyPath(user string) (string, error)
+
+	// Survey looks for what is wrong with the folders as such.
+	Survey() (*Survey, error)
 }
 
 // Seal gives the files that hold a value: encrypted to [Layout.Wanted] if the

@@ -68,12 +68,32 @@ func (f *Fleet) checkKey(ctx context.Context, g *Graph, people *readers, machine
 		finding.Problem, finding.Mend = "it has no key", "run `fleet vars generate "+machine+"`"
 		return []Finding{finding}
 	}
-	_, err := secrets.MachinePrivateKey(ctx, f.Layout, machine, f.Identities)
-	if err == nil || errors.Is(err, fs.ErrNotExist) || noKeyAtHand(err) {
-		return nil
+	envelope, err := f.Layout.ReadMachinePrivateKey(machine)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it brought its own
 	}
-	finding.Problem, finding.Mend = err.Error(), "restore sops/machines/"+machine+" and sops/keys/"+machine+" from one commit"
-	return []Finding{finding}
+	if err == nil {
+		_, err = secrets.MachinePrivateKey(ctx, f.Layout, machine, f.Identities)
+	}
+	if err != nil && !noKeyAtHand(err) {
+		finding.Problem, finding.Mend = err.Error(), "restore sops/machines/"+machine+" and sops/keys/"+machine+" from one commit"
+		return []Finding{finding}
+	}
+	a, err := people.auditKey(envelope)
+	if err != nil {
+		return nil // it was said above
+	}
+	var findings []Finding
+	finding.Mend = "run `fleet vars fix " + machine + "`"
+	if len(a.Lacks) > 0 {
+		finding.Problem = "its private key cannot be read by " + strings.Join(a.Lacks, ", ")
+		findings = append(findings, finding)
+	}
+	if len(a.Extra) > 0 {
+		finding.Problem = "its private key can also be read by " + strings.Join(a.Extra, ", ")
+		findings = append(findings, finding)
+	}
+	return findings
 }
 
 func (f *Fleet) checkGenerator(ctx context.Context, n *Node, people *readers) (findings []Finding, err error) {
@@ -100,9 +120,18 @@ func (f *Fleet) checkGenerator(ctx context.Context, n *Node, people *readers) (f
 			add(file, "what it is made from (its validation) has changed", "run `"+generate+" --regenerate "+n.Name+"`")
 		}
 		if !ref.Secret {
+			if sealed, err := f.sealed(ref); err != nil {
+				return nil, err
+			} else if sealed {
+				add(file, "it is declared as public, and what lies there is encrypted", "restore it from git, or run `"+generate+" --regenerate "+n.Name+"`")
+			}
 			continue
 		}
 		a, err := people.audit(n, file)
+		if errors.Is(err, secrets.ErrNotSops) {
+			add(file, err.Error()+", so it may lie there in plain", "restore it from git; if it is the secret itself, everybody who has the repository knows it: run `"+generate+" --regenerate "+n.Name+"`")
+			continue
+		}
 		if err != nil {
 			add(file, err.Error(), "restore it from git")
 			continue
@@ -111,13 +140,24 @@ func (f *Fleet) checkGenerator(ctx context.Context, n *Node, people *readers) (f
 			add(file, "it cannot be read by "+strings.Join(a.Lacks, ", "), "run `"+generate+"`")
 		}
 		if len(a.Extra) > 0 {
-			add(file, "it can also be read by "+strings.Join(a.Extra, ", "), "if they should not know it, run `"+generate+" --regenerate "+n.Name+"`")
+			add(file, "it can also be read by "+strings.Join(a.Extra, ", "), "run `fleet vars fix`; if they should not know it, run `"+generate+" --regenerate "+n.Name+"`")
 		}
 		if _, err := secrets.Open(ctx, f.Layout, ref, f.Identities); err != nil && !noKeyAtHand(err) {
 			add(file, err.Error(), "restore it from git")
 		}
 	}
 	return findings, nil
+}
+
+// sealed tells whether a sops file lies where a public value belongs.
+func (f *Fleet) sealed(ref secrets.Ref) (bool, error) {
+	data, err := f.Layout.Read(ref)
+	if err != nil {
+		return false, err
+	}
+	_, err = secrets.EnvelopeRecipients(data)
+	var other *secrets.UnsupportedError
+	return err == nil || errors.As(err, &other), nil
 }
 
 // noKeyAtHand tells that an envelope may be fine and is for others.

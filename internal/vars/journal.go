@@ -30,6 +30,8 @@ import (
 const (
 	phaseStaging   = "staging"
 	phaseSwitching = "switching"
+
+	stageSuffix = ".fleet-new" // of the name of a staged file, which begins with a dot
 )
 
 // journal is what is on disk of a transaction. Paths are relative to the root of
@@ -82,7 +84,7 @@ func (t *transactor) apply(files []secrets.File, message string) (placed bool, e
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
-		j.Files = append(j.Files, staged{Stage: dir + "." + base + ".fleet-new", Final: f.Path, New: err != nil})
+		j.Files = append(j.Files, staged{Stage: dir + "." + base + stageSuffix, Final: f.Path, New: err != nil})
 		for _, folder := range parents(f.Path) {
 			if seen[folder] {
 				continue

@@ -295,7 +295,7 @@ func TestNewAdministratorReadsEverything(t *testing.T) {
 	}
 	w.admin("bob", public)
 	findings, err := w.fleet.Check(t.Context())
-	if err != nil || len(findings) != 1 || !strings.Contains(findings[0].String(), "cannot be read by administrator bob; run `fleet vars generate web`") {
+	if err != nil || len(findings) != 2 || !strings.Contains(findings[1].String(), "cannot be read by administrator bob; run `fleet vars generate web`") {
 		t.Errorf("check: %v, %v", findings, err)
 	}
 	report := w.generate(Request{})

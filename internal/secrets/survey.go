@@ -1,0 +1,111 @@
+package secrets
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Survey is what lies in the folders of a layout beside the values: what an
+// audit looks at, and what [Layout] otherwise stops at or passes over.
+type Survey struct {
+	// Machines are those that have any file here, in the inventory or not.
+	Machines []string
+	// Damaged are the key.json files that cannot be used, and why.
+	Damaged []FileError
+	// Recovery tells whether there is a recovery key.
+	Recovery bool
+	// Dangling are symbolic links that lead nowhere or out of the repository.
+	Dangling []string
+	// Hidden are files with a leading dot, validation hashes aside.
+	Hidden []string
+}
+
+// FileError says what is wrong with one file of the repository.
+type FileError struct {
+	Path string
+	Err  error
+}
+
+// Survey looks at all folders of the layout. The error is about looking.
+func (n *Native) Survey() (*Survey, error) {
+	s := &Survey{}
+	for _, dir := range []string{machinesDir, keysDir} {
+		kind := "machine"
+		if dir == keysDir {
+			kind = "file"
+		}
+		names, err := n.readDir(dir, kind)
+		if err != nil {
+			return nil, err
+		}
+		s.Machines = append(s.Machines, names...)
+	}
+	slices.Sort(s.Machines)
+	s.Machines = slices.Compact(s.Machines)
+
+	for _, machine := range s.Machines {
+		file := path.Join(machinesDir, machine, keyName)
+		// A machine without a key is no damage: its key may be still to be made.
+		if _, err := n.usableKeys(file); err != nil && !isMissing(err) {
+			s.Damaged = append(s.Damaged, FileError{file, err})
+		}
+	}
+	users, err := n.readDir(usersDir, "user")
+	if err != nil {
+		return nil, err
+	}
+	for _, user := range users {
+		file := path.Join(usersDir, user, keyName)
+		if _, err := n.usableKeys(file); isMissing(err) {
+			s.Damaged = append(s.Damaged, FileError{file, errors.New("it is missing")})
+		} else if err != nil {
+			s.Damaged = append(s.Damaged, FileError{file, err})
+		}
+	}
+	_, err = n.usableKeys(recoveryKey)
+	s.Recovery = err == nil
+	if err != nil && !isMissing(err) {
+		s.Damaged = append(s.Damaged, FileError{recoveryKey, err})
+	}
+	return s, n.walk(s)
+}
+
+// usableKeys reads a key.json that fleet can encrypt to.
+func (n *Native) usableKeys(file string) ([]string, error) {
+	data, err := n.root.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := ParseKeys(data)
+	if err != nil {
+		return nil, err
+	}
+	return ageRecipients("its owner", Holder{Keys: keys})
+}
+
+// walk finds links and hidden files.
+func (n *Native) walk(s *Survey) error {
+	err := fs.WalkDir(n.root.FS(), path.Dir(machinesDir), func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case isMissing(err):
+			return nil
+		case err != nil:
+			return err
+		case entry.Type()&fs.ModeSymlink != 0:
+			if _, err := n.root.Stat(file); err != nil {
+				s.Dangling = append(s.Dangling, file)
+			}
+		case !entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != hashName:
+			s.Hidden = append(s.Hidden, file)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look through the values: %w", err)
+	}
+	return nil
+}

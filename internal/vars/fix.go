@@ -1,0 +1,252 @@
+package vars
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/crs58/fleet/internal/secrets"
+)
+
+// FixOptions is what [Fleet.Fix] needs to know.
+type FixOptions struct {
+	// DryRun finds out what would be done and writes nothing.
+	DryRun bool
+	// Commit makes one git commit of exactly the files that were written.
+	Commit bool
+	Limits Limits
+	Now    func() time.Time
+}
+
+// Mend is one secret that is encrypted anew; its value stays. File is empty for
+// the private key of a machine.
+type Mend struct {
+	ID
+	File string `json:"file,omitempty"`
+	// Add can read it from now on, Remove not any more.
+	Add    []string `json:"add"`
+	Remove []string `json:"remove"`
+	// Path is the file.
+	Path string `json:"path"`
+}
+
+func (m Mend) String() string { return Rewrap{ID: m.ID, File: m.File}.String() }
+
+// Fixed is what [Fleet.Fix] has done or, in a dry run, would do.
+type Fixed struct {
+	// Recovered says what was done about an interrupted run.
+	Recovered string `json:"recovered,omitempty"`
+	Mended    []Mend `json:"mended"`
+	// Rotate are the values that somebody who was removed knows: the repository's
+	// history keeps what they could read.
+	Rotate []Rotation `json:"rotate"`
+}
+
+// Rotation is a value that should be replaced.
+type Rotation struct {
+	Value   string   `json:"value"`
+	KnownBy []string `json:"knownBy"`
+	// Mend is a command, or what else is to be done.
+	Mend string `json:"mend"`
+}
+
+// Fix gives the secrets of the selected machines, and their private keys, to
+// exactly those who should read them. No value changes and no file is removed.
+// Where somebody is taken out the data key is a new one. Left alone, because it
+// would take a secret from its machine, is what is deployed to a machine whose
+// keys are missing or do not belong together; [Fleet.Check] tells of those. The
+// error tells what could not be mended, the report what was nevertheless.
+func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
+	r, err := openRepo(ctx, f.Root, f.Env)
+	if err != nil {
+		return nil, err
+	}
+	fixed := &Fixed{Mended: []Mend{}, Rotate: []Rotation{}}
+	if opts.DryRun {
+		_, err := f.fix(ctx, fixed, opts.Now())
+		return fixed, err
+	}
+	t, done, err := r.begin(ctx, opts.Limits.withDefaults(), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	fixed.Recovered = t.recovered
+	files, errs := f.fix(ctx, fixed, opts.Now())
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("interrupted, so nothing was changed: %w", err)
+	}
+	message := ""
+	if opts.Commit {
+		message = fixed.message()
+	}
+	placed, err := t.apply(files, message)
+	if !placed {
+		return nil, err
+	}
+	if err != nil {
+		errs = multierror.Append(errs, err)
+	}
+	return fixed, errs
+}
+
+// fixer gathers what is to be written.
+type fixer struct {
+	*Fleet
+	people *readers
+	fixed  *Fixed
+	now    time.Time
+	files  []secrets.File
+	errs   *multierror.Error
+	// locked are secrets that the keys at hand do not open.
+	locked    []string
+	lockedErr error
+}
+
+func (f *Fleet) fix(ctx context.Context, fixed *Fixed, now time.Time) ([]secrets.File, error) {
+	g, err := NewGraph(f.Machines)
+	if err != nil {
+		return nil, err
+	}
+	x := &fixer{Fleet: f, fixed: fixed, now: now}
+	if x.people, err = f.readers(); err != nil {
+		return nil, err
+	}
+	if len(x.people.admins) == 0 {
+		return nil, secrets.ErrNoAdmin
+	}
+	// Without this, somebody whose key.json was lost would lock themselves out.
+	if own := f.Identities.Recipients(); len(own) > 0 && !slices.ContainsFunc(own, func(key string) bool { return slices.Contains(x.people.admins, key) }) {
+		return nil, errors.New("none of your keys is among those of the administrators, so you would take the secrets from yourself: `fleet vars keys init` adds yours")
+	}
+	wrong := map[string]bool{} // machines whose keys cannot be trusted
+	for _, machine := range sorted(f.Machines) {
+		if _, ok := x.people.machines[machine]; !ok {
+			wrong[machine] = true
+			continue
+		}
+		envelope, err := f.Layout.ReadMachinePrivateKey(machine)
+		if err != nil {
+			continue // it brought its own, or Check tells
+		}
+		if _, err := secrets.MachinePrivateKey(ctx, f.Layout, machine, f.Identities); err != nil {
+			wrong[machine] = !noKeyAtHand(err)
+		}
+		path, err := f.Layout.MachinePrivateKeyPath(machine)
+		if err != nil {
+			return nil, err
+		}
+		if !wrong[machine] {
+			x.mend(ctx, Mend{ID: ID{Machine: machine}, Path: path}, envelope, x.people.admins)
+		}
+	}
+	for _, id := range g.order {
+		if err := x.generator(ctx, g.nodes[id], wrong); err != nil {
+			return nil, err
+		}
+	}
+	if len(x.locked) > 0 {
+		x.errs = multierror.Append(x.errs, fmt.Errorf("%d secrets have the wrong readers and cannot be opened with your keys (%s): an administrator who can read them has to run `fleet vars fix`: %w",
+			len(x.locked), abbreviate(x.locked), x.lockedErr))
+	}
+	return x.files, x.errs.ErrorOrNil()
+}
+
+func (x *fixer) generator(ctx context.Context, n *Node, wrong map[string]bool) error {
+	for _, file := range sorted(n.Def.Files) {
+		ref := n.ref(file)
+		untrusted := func(machine string) bool { return wrong[machine] }
+		if !ref.Secret || n.Def.Files[file].Deploy && slices.ContainsFunc(n.Machines, untrusted) {
+			continue
+		}
+		exists, err := x.Layout.Exists(ref)
+		if err != nil {
+			return err
+		}
+		if !exists {
+			continue
+		}
+		envelope, err := x.Layout.Read(ref)
+		if err != nil {
+			return err
+		}
+		actual, err := secrets.EnvelopeRecipients(envelope)
+		if err != nil {
+			continue // Check tells
+		}
+		wanted, err := x.Layout.Wanted(ref, x.people.holders(n, file, actual))
+		if err != nil {
+			return err
+		}
+		path, err := x.Layout.Path(ref)
+		if err != nil {
+			return err
+		}
+		x.mend(ctx, Mend{ID: n.ID, File: file, Path: path}, envelope, wanted)
+	}
+	return nil
+}
+
+// mend encrypts one secret to exactly the wanted readers.
+func (x *fixer) mend(ctx context.Context, m Mend, envelope []byte, wanted []string) {
+	actual, err := secrets.EnvelopeRecipients(envelope)
+	if err != nil || secrets.SameRecipients(actual, wanted) {
+		return // what is damaged, Check tells of
+	}
+	a := x.people.compare(actual, wanted)
+	m.Add, m.Remove = append([]string{}, a.Lacks...), append([]string{}, a.Extra...)
+	var data []byte
+	if len(m.Remove) > 0 {
+		data, err = secrets.Reencrypt(ctx, envelope, wanted, x.Identities, x.now)
+	} else {
+		data, err = secrets.Rewrap(ctx, envelope, wanted, x.Identities)
+	}
+	if noKeyAtHand(err) {
+		x.locked, x.lockedErr = append(x.locked, m.String()), err
+		return
+	}
+	if err != nil {
+		x.errs = multierror.Append(x.errs, fmt.Errorf("%s: %w", m.Path, err))
+		return
+	}
+	x.files = append(x.files, secrets.File{Path: m.Path, Data: data})
+	x.fixed.Mended = append(x.fixed.Mended, m)
+	if len(m.Remove) == 0 {
+		return
+	}
+	rotation := Rotation{Value: m.String(), KnownBy: m.Remove, Mend: "give the machine a new key, and then new values"}
+	if m.File != "" {
+		rotation.Mend = x.regenerate(m.ID)
+	}
+	x.fixed.Rotate = append(x.fixed.Rotate, rotation)
+}
+
+// regenerate is the command that makes new values.
+func (x *fixer) regenerate(id ID) string {
+	var machines []string
+	for _, machine := range sorted(x.Machines) {
+		g := x.Machines[machine].Generators[id.Name]
+		if machine == id.Machine || id.Shared() && g != nil && g.Share {
+			machines = append(machines, machine)
+		}
+	}
+	return "run `" + generateCommand(machines) + " --regenerate " + id.Name + "`"
+}
+
+// message is that of the commit.
+func (f *Fixed) message() string {
+	var removed []string
+	for _, m := range f.Mended {
+		removed = append(removed, m.Remove...)
+	}
+	if len(removed) == 0 {
+		return "fix(vars): re-encrypt for more readers"
+	}
+	slices.Sort(removed)
+	return "fix(vars): re-encrypt without readers that should not be\n\nThey still know the values as they are:\n" + strings.Join(slices.Compact(removed), "\n") + "\n"
+}
