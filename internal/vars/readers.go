@@ -69,11 +69,15 @@ func (r *readers) holders(n *Node, file string, recipients []string) (holders []
 	if !n.Def.Files[file].Deploy {
 		return nil
 	}
-	for _, machine := range sorted(r.machines) {
-		holder := r.machines[machine]
+	candidates := n.Machines
+	if n.Shared() {
+		candidates = sorted(r.machines)
+	}
+	for _, machine := range candidates {
+		holder, ok := r.machines[machine]
 		_, selected := r.fleet.Machines[machine]
 		reads := func(key string) bool { return slices.Contains(recipients, key) }
-		if slices.Contains(n.Machines, machine) || n.Shared() && !selected && slices.ContainsFunc(holder.Recipients(), reads) {
+		if ok && (slices.Contains(n.Machines, machine) || !selected && slices.ContainsFunc(holder.Recipients(), reads)) {
 			holders = append(holders, holder)
 		}
 	}
