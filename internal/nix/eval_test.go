@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -197,5 +198,32 @@ func TestMetadata(t *testing.T) {
 	}
 	if _, err := c.Metadata(t.Context(), t.TempDir()); !errors.Is(err, nix.ErrNoFlake) {
 		t.Errorf("no flake: %v", err)
+	}
+}
+
+// Logs are there to be read for a while, not for ever; other files in their
+// folder are nobody's business.
+func TestOldLogsGo(t *testing.T) {
+	dir, logs := newFlake(t), t.TempDir()
+	old, recent, other := filepath.Join(logs, "nix-eval-1.log"), filepath.Join(logs, "nix-eval-2.log"), filepath.Join(logs, "notes.log")
+	for _, file := range []string{old, recent, other} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-15 * 24 * time.Hour)
+	for _, file := range []string{old, other} {
+		if err := os.Chtimes(file, long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := nix.New(nix.Options{Env: nixtest.Env(t), Dir: dir, LogDir: logs})
+	if err := c.Eval(t.Context(), nix.EvalRequest{Installable: ".#nothing"}, new(any)); err == nil {
+		t.Fatal("no error, so no log")
+	}
+	for file, want := range map[string]bool{old: false, recent: true, other: true} {
+		if _, err := os.Stat(file); (err == nil) != want {
+			t.Errorf("%s: kept %t, want %t", filepath.Base(file), err == nil, want)
+		}
 	}
 }

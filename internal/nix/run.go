@@ -192,8 +192,22 @@ func (l *logFile) open() (err error) {
 		return err
 	}
 	l.path = l.file.Name()
+	pruneLogs(l.dir, time.Now().Add(-logsKept))
 	_, err = io.WriteString(l.file, l.header+"\n")
 	return err
+}
+
+// logsKept is how long a log is there to be read.
+const logsKept = 14 * 24 * time.Hour
+
+// pruneLogs removes our logs in dir that were last written before a time.
+func pruneLogs(dir string, before time.Time) {
+	logs, _ := filepath.Glob(filepath.Join(dir, "nix-*.log"))
+	for _, log := range logs {
+		if info, err := os.Lstat(log); err == nil && info.Mode().IsRegular() && info.ModTime().Before(before) {
+			_ = os.Remove(log)
+		}
+	}
 }
 
 func (l *logFile) close() {
