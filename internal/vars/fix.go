@@ -68,8 +68,11 @@ func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
 	}
 	fixed := &Fixed{Mended: []Mend{}, Rotate: []Rotation{}}
 	if opts.DryRun {
-		_, err := f.fix(ctx, fixed, opts.Now())
-		return fixed, err
+		x, err := f.fix(ctx, fixed, opts.Now())
+		if err != nil {
+			return nil, err
+		}
+		return fixed, x.errs.ErrorOrNil()
 	}
 	t, done, err := r.begin(ctx, opts.Limits.withDefaults(), nil)
 	if err != nil {
@@ -77,22 +80,25 @@ func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
 	}
 	defer done()
 	fixed.Recovered = t.recovered
-	files, errs := f.fix(ctx, fixed, opts.Now())
+	x, err := f.fix(ctx, fixed, opts.Now())
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("interrupted, so nothing was changed: %w", err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	message := ""
 	if opts.Commit {
 		message = fixed.message()
 	}
-	placed, err := t.apply(files, message)
-	if !placed {
-		return nil, err
-	}
+	placed, err := t.apply(x.files, message)
 	if err != nil {
-		errs = multierror.Append(errs, err)
+		x.errs = multierror.Append(x.errs, err)
 	}
-	return fixed, errs
+	if !placed {
+		return nil, x.errs
+	}
+	return fixed, x.errs.ErrorOrNil()
 }
 
 // fixer gathers what is to be written.
@@ -108,7 +114,9 @@ type fixer struct {
 	lockedErr error
 }
 
-func (f *Fleet) fix(ctx context.Context, fixed *Fixed, now time.Time) ([]secrets.File, error) {
+// fix finds out what is to be written. The errors of single secrets are in the
+// fixer; with err nothing may be written.
+func (f *Fleet) fix(ctx context.Context, fixed *Fixed, now time.Time) (*fixer, error) {
 	g, err := NewGraph(f.Machines)
 	if err != nil {
 		return nil, err
@@ -154,7 +162,7 @@ func (f *Fleet) fix(ctx context.Context, fixed *Fixed, now time.Time) ([]secrets
 		x.errs = multierror.Append(x.errs, fmt.Errorf("%d secrets have the wrong readers and cannot be opened with your keys (%s): an administrator who can read them has to run `fleet vars fix`: %w",
 			len(x.locked), abbreviate(x.locked), x.lockedErr))
 	}
-	return x.files, x.errs.ErrorOrNil()
+	return x, nil
 }
 
 func (x *fixer) generator(ctx context.Context, n *Node, wrong map[string]bool) error {

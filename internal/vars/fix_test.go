@@ -1,6 +1,7 @@
 package vars
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -183,7 +184,7 @@ func TestFixLeaves(t *testing.T) {
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Errorf("got error %v, want %q", err, tt.err)
 			}
-			if len(fixed.Mended) > 0 {
+			if fixed != nil && len(fixed.Mended) > 0 {
 				t.Errorf("got %+v", fixed)
 			}
 			if names := changed(before, w.snapshot()); names != nil {
@@ -207,5 +208,31 @@ func TestFixRecovers(t *testing.T) {
 	}
 	if findings, _ := w.audit(true); findings != "" {
 		t.Errorf("left:\n%s", findings)
+	}
+}
+
+// What ends before everything is known changes nothing, and reports nothing.
+func TestFixAllOrNothing(t *testing.T) {
+	w := drifting(t)
+	public, _, err := secrets.NewAgeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.admin("bob", public)
+	w.remove("sops/machines/electrum/secrets/zfs/key") // of the last generator
+	if err := os.Mkdir(filepath.Join(w.root, "sops/machines/electrum/secrets/zfs/key"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before := w.snapshot()
+	if fixed, err := w.fleet.Fix(t.Context(), FixOptions{Now: time.Now}); fixed != nil || err == nil {
+		t.Errorf("got %+v, %v", fixed, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if fixed, err := w.fleet.Fix(ctx, FixOptions{Now: time.Now}); fixed != nil || err == nil {
+		t.Errorf("interrupted: got %+v, %v", fixed, err)
+	}
+	if names := changed(before, w.snapshot()); names != nil {
+		t.Errorf("changed %q", names)
 	}
 }
