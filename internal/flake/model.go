@@ -107,8 +107,17 @@ type Generator struct {
 	ValidationHash string             `json:"validationHash,omitempty"`
 	Prompts        map[string]*Prompt `json:"prompts"`
 	Files          map[string]*File   `json:"files"`
-	// Script runs on the administrator's platform.
-	Script *Derivation `json:"script"`
+	// Script runs on the administrator's platform. In its place there may be
+	// Builtin, which package vars executes itself.
+	Script  *Derivation `json:"script,omitempty"`
+	Builtin *Builtin    `json:"builtin,omitempty"`
+}
+
+// Builtin is a generator that needs no script. What Settings are is a matter of
+// its Kind, such as token or ssh-key.
+type Builtin struct {
+	Kind     string          `json:"kind"`
+	Settings json.RawMessage `json:"settings"`
 }
 
 // Prompt is a question whose answer a generator reads from $prompts/NAME.

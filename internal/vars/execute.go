@@ -91,31 +91,40 @@ func (r *run) one(ctx context.Context, step Step) {
 	r.tell(Event{Kind: Finished, ID: step.ID, Duration: r.opts.Now().Sub(began)})
 }
 
-// generate runs the script of a step and gives the declared files.
+// generate makes the declared files of a step.
 func (r *run) generate(ctx context.Context, step Step) (map[string][]byte, error) {
 	n := r.plan.graph.nodes[step.ID]
-	j := job{id: step.ID, inputs: map[string]map[string][]byte{}, prompts: map[string][]byte{}, open: func(generator, file string) bool {
-		return r.isPublic(n, generator, file)
-	}}
-	if n.Def.Script == nil {
-		return nil, fmt.Errorf("generator %s has no script", n.ID)
-	}
 	for _, machine := range n.Machines {
 		if err := r.keyless[machine]; err != nil {
 			return nil, fmt.Errorf("generator %s: %w", n.ID, err)
 		}
 	}
-	j.script = n.Def.Script.OutPath
-	if _, err := os.Stat(j.script); err != nil {
+	outputs, err := r.outputs(ctx, step, n)
+	if err != nil {
+		return nil, err
+	}
+	return r.declared(n, outputs)
+}
+
+// outputs are the files that the script of a step writes, or what takes its place.
+func (r *run) outputs(ctx context.Context, step Step, n *Node) (map[string][]byte, error) {
+	switch {
+	case n.Def.Builtin != nil:
+		return r.builtin(ctx, n)
+	case n.Def.Script == nil:
+		return nil, fmt.Errorf("generator %s has no script", n.ID)
+	}
+	script := n.Def.Script.OutPath
+	if _, err := os.Stat(script); err != nil {
 		return nil, fmt.Errorf("generator %s: its script was not built: %w", n.ID, errors.Join(r.unbuilt, err))
 	}
-	for _, dep := range n.DependsOn {
-		values, err := r.values(ctx, dep)
-		if err != nil {
-			return nil, fmt.Errorf("generator %s reads %s: %w", n.ID, dep, err)
-		}
-		j.inputs[dep.Name] = values
+	inputs, err := r.inputs(ctx, n)
+	if err != nil {
+		return nil, err
 	}
+	j := job{id: step.ID, script: script, inputs: inputs, prompts: map[string][]byte{}, open: func(generator, file string) bool {
+		return r.isPublic(n, generator, file)
+	}}
 	for _, q := range step.Prompts {
 		answer, ok := r.answers[step.ID][q.Prompt.Name]
 		if !ok { // q.Stored
@@ -126,11 +135,20 @@ func (r *run) generate(ctx context.Context, step Step) (map[string][]byte, error
 		}
 		j.prompts[q.Prompt.Name] = answer
 	}
-	outputs, err := r.sandbox.run(ctx, j)
-	if err != nil {
-		return nil, err
+	return r.sandbox.run(ctx, j)
+}
+
+// inputs are the values of what n depends on.
+func (r *run) inputs(ctx context.Context, n *Node) (map[string]map[string][]byte, error) {
+	inputs := map[string]map[string][]byte{}
+	for _, dep := range n.DependsOn {
+		values, err := r.values(ctx, dep)
+		if err != nil {
+			return nil, fmt.Errorf("generator %s reads %s: %w", n.ID, dep, err)
+		}
+		inputs[dep.Name] = values
 	}
-	return r.declared(n, outputs)
+	return inputs, nil
 }
 
 // declared picks the declared files out of what a script has written.

@@ -249,6 +249,9 @@ func differences(a, b *flake.Generator) (diff []string) {
 	if a.ValidationHash != b.ValidationHash {
 		diff = append(diff, "validation")
 	}
+	if !sameBuiltin(a.Builtin, b.Builtin) {
+		diff = append(diff, "builtin")
+	}
 	return diff
 }
 

@@ -122,6 +122,11 @@ func (p *Plan) Questions() (all []Question) {
 	return all
 }
 
+// runsScripts tells whether any generator of the plan is not built in.
+func (p *Plan) runsScripts() bool {
+	return slices.ContainsFunc(p.Steps, func(s Step) bool { return p.graph.nodes[s.ID].Def.Builtin == nil })
+}
+
 // same compares what two plans do.
 func (p *Plan) same(other *Plan) bool {
 	x, y := *p, *other

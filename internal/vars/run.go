@@ -78,7 +78,7 @@ func (f *Fleet) Run(ctx context.Context, p *Plan, opts RunOptions) (*Report, err
 	if err = opts.Sources.check(f, p.graph); err != nil {
 		return nil, err
 	}
-	if len(p.Steps) > 0 {
+	if p.runsScripts() {
 		if r.sandbox, err = newSandbox(f.Env, r.limits); err != nil {
 			return nil, err
 		}

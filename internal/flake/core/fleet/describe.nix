@@ -74,8 +74,13 @@ let
       inherit (value) name share dependencies;
       prompts = lib.mapAttrs (_: prompt) value.prompts;
       files = lib.mapAttrs (_: file) value.files;
-      script = derivation scripts.${value.name}.finalScript;
     }
+    // (
+      if value.finalBuiltin != null then
+        { builtin = value.finalBuiltin; }
+      else
+        { script = derivation scripts.${value.name}.finalScript; }
+    )
     // lib.optionalAttrs (value.validationHash != null) { inherit (value) validationHash; };
 in
 {

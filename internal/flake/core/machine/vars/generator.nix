@@ -1,4 +1,5 @@
-# One generator: what it needs, what it makes, and its script.
+# One generator: what it needs, what it makes, and its script or what fleet does
+# in place of one.
 {
   config,
   lib,
@@ -16,6 +17,30 @@ let
     types.int
     types.str
   ];
+
+  kinds = import ./builtins.nix {
+    inherit lib settings;
+    generator = config;
+  };
+  isBuiltin = config.builtin != null;
+  kind = lib.head (lib.attrNames config.builtin);
+  chosen = config.builtin.${kind};
+
+  # What a built-in generator would not heed is not accepted.
+  checked =
+    files:
+    let
+      unmade = lib.attrNames (lib.removeAttrs files (lib.attrNames kinds.${kind}.files));
+      beside =
+        lib.optional (config.script != "") "script"
+        ++ lib.optional (config.prompts != { }) "prompts"
+        ++ lib.optional (config.runtimeInputs != [ ]) "runtimeInputs"
+        ++ map (name: "files.${name}") unmade;
+    in
+    if isBuiltin && beside != [ ] then
+      throw "clan.core.vars.generators.${config.name} has builtin.${kind}, which makes ${lib.concatStringsSep " and " (lib.attrNames kinds.${kind}.files)} by itself, and beside it ${lib.concatStringsSep ", " beside}: remove one of them (machine ${settings.machine.name})"
+    else
+      files;
 in
 {
   options = {
@@ -83,6 +108,45 @@ in
       '';
     };
 
+    builtin = mkOption {
+      type = types.nullOr (
+        types.attrTag (
+          lib.mapAttrs (
+            _: kind:
+            mkOption {
+              type = types.submodule { inherit (kind) options; };
+              inherit (kind) description;
+            }
+          ) kinds
+        )
+      );
+      default = null;
+      example = {
+        token.bytes = 16;
+      };
+      description = ''
+        What fleet makes itself in place of a script, without building anything
+        and wherever the administrator sits. It declares its files, whose other
+        options can be set as usual.
+      '';
+    };
+
+    finalBuiltin = mkOption {
+      type = types.nullOr types.raw;
+      default =
+        if isBuiltin then
+          {
+            inherit kind;
+            settings = chosen;
+          }
+        else
+          null;
+      defaultText = lib.literalMD "the kind and the settings of `builtin`";
+      internal = true;
+      readOnly = true;
+      description = "What fleet is told to make.";
+    };
+
     finalScript = mkOption {
       type = types.package;
       default = import ./script.nix {
@@ -106,6 +170,7 @@ in
         }
       );
       default = { };
+      apply = checked;
       example = {
         id_ed25519 = { };
         "id_ed25519.pub".secret = false;
@@ -123,7 +188,16 @@ in
     };
   };
 
-  config.files = lib.mapAttrs (_: _: { }) (
-    lib.filterAttrs (_: prompt: prompt.persist) config.prompts
-  );
+  config = {
+    files = lib.mkMerge [
+      (lib.mapAttrs (_: _: { }) (lib.filterAttrs (_: prompt: prompt.persist) config.prompts))
+      (lib.mkIf isBuiltin (lib.mapAttrs (_: lib.mapAttrs (_: lib.mkDefault)) kinds.${kind}.files))
+    ];
+    dependencies = lib.mkIf (isBuiltin && kinds.${kind} ? dependencies) (
+      kinds.${kind}.dependencies chosen
+    );
+    validation = lib.mkIf (isBuiltin && kinds.${kind} ? validation) (
+      lib.mkDefault (kinds.${kind}.validation chosen)
+    );
+  };
 }

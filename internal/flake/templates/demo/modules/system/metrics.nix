@@ -8,9 +8,7 @@
           mode = "0440";
           restartUnits = [ "metrics.service" ];
         };
-        script = ''
-          head -c 24 /dev/urandom | base64 | tr -d '\n' > $out/token
-        '';
+        builtin.token.bytes = 24;
       };
 
       systemd.services.metrics = {

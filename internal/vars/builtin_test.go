@@ -1,0 +1,346 @@
+package vars
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/crs58/fleet/internal/flake"
+)
+
+var midsummer = time.Date(2026, 6, 21, 12, 0, 0, 0, time.UTC)
+
+type inputs = map[string]map[string][]byte
+
+// makes runs a built-in generator.
+func makes(kind, settings string, m material) (map[string][]byte, error) {
+	maker, err := parseBuiltin(&flake.Builtin{Kind: kind, Settings: json.RawMessage(settings)})
+	if err != nil {
+		return nil, err
+	}
+	return maker.make(m)
+}
+
+func made(t *testing.T, kind, settings string, in inputs) map[string][]byte {
+	t.Helper()
+	files, err := makes(kind, settings, material{inputs: in, random: rand.Reader, now: midsummer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// tool runs a program of the host with a folder of files.
+func tool(t *testing.T, files map[string][]byte, stdin string, args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := exec.LookPath(args[0]); err != nil {
+		t.Fatalf("run .ci/setup: %v", err)
+	}
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func unhex(t *testing.T, text string) []byte {
+	t.Helper()
+	data, err := hex.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Where all randomness is given, so is the result.
+func TestBuiltinOfKnownRandomness(t *testing.T) {
+	// Alice of RFC 7748, section 6.1.
+	alice := unhex(t, "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
+	public := base64.StdEncoding.EncodeToString(unhex(t, "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"))
+	for _, tt := range []struct {
+		kind, settings, random, file, want string
+	}{
+		{"token", `{"bytes":3,"encoding":"hex"}`, "\x00\xfe\xff", "token", "00feff"},
+		{"token", `{"bytes":4,"encoding":"base64"}`, "\xfb\xff\xfe\x00", "token", "+//+AA=="},
+		{"token", `{"bytes":4,"encoding":"base64url"}`, "\xfb\xff\xfe\x00", "token", "-__-AA"},
+		{"password", `{"length":8}`, "\x00\x01\x3e\x3f\xfe\xff\x3d\x40\x19\x1a\x33\x34", "password", "AB9AZaz0"},
+		{"wireguard", `{}`, string(alice), "publickey", public},
+		{"ssh-key", `{"comment":"a b"}`, strings.Repeat("\x00", 32), "id_ed25519.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop a b\n"},
+	} {
+		t.Run(tt.kind, func(t *testing.T) {
+			files, err := makes(tt.kind, tt.settings, material{random: strings.NewReader(tt.random)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(files[tt.file]); got != tt.want {
+				t.Errorf("%s is %q, want %q", tt.file, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestBuiltinErrors(t *testing.T) {
+	ca := made(t, "x509-ca", `{"commonName":"CA","days":1}`, nil)
+	leaf := made(t, "x509-leaf", `{"ca":"ca","commonName":"a.example","days":1}`, inputs{"ca": ca})
+	for _, tt := range []struct {
+		kind, settings string
+		inputs         inputs
+		days           int // after the CA was made
+		want           string
+	}{
+		{kind: "gpg", settings: `{}`, want: `no built-in generator "gpg"`},
+		{kind: "token", settings: `{"byts":3}`, want: `the settings of builtin.token: json: unknown field "byts"`},
+		{kind: "token", settings: ``, want: "the settings of builtin.token"},
+		{kind: "token", settings: `{"bytes":-1,"encoding":"hex"}`, want: "not -1"},
+		{kind: "token", settings: `{"bytes":1,"encoding":"rot13"}`, want: `no encoding "rot13"`},
+		{kind: "password", settings: `{"length":73}`, want: "8 to 72 characters, not 73"},
+		{kind: "ssh-key", settings: `{"comment":"a\nb"}`, want: "more than one line"},
+		{kind: "x509-leaf", settings: `{"ca":"ca","commonName":"a"}`, want: "ca has no pair of ca.key and ca.crt"},
+		{kind: "x509-leaf", settings: `{"ca":"ca","commonName":"a"}`, inputs: inputs{"ca": {"ca.key": leaf["tls.key"], "ca.crt": leaf["tls.crt"]}}, want: "the certificate of no CA"},
+		{kind: "x509-leaf", settings: `{"ca":"ca","commonName":"a"}`, inputs: inputs{"ca": {"ca.key": leaf["tls.key"], "ca.crt": ca["ca.crt"]}}, want: "ca has no pair of ca.key and ca.crt"},
+		{kind: "x509-leaf", settings: `{"ca":"ca","commonName":"10.0.0.1"}`, inputs: inputs{"ca": ca}, want: "10.0.0.1 is an address"},
+		{kind: "x509-leaf", settings: `{"ca":"ca","commonName":"a"}`, inputs: inputs{"ca": ca}, days: 1, want: "was valid until 2026-06-22: name it in --regenerate too"},
+	} {
+		_, err := makes(tt.kind, tt.settings, material{inputs: tt.inputs, random: rand.Reader, now: midsummer.AddDate(0, 0, tt.days)})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s %s: got %v, want %q", tt.kind, tt.settings, err, tt.want)
+		}
+	}
+	// Randomness that ends too early makes nothing.
+	for kind, settings := range map[string]string{
+		"ssh-key": `{}`, "wireguard": `{}`, "password": `{"length":24}`, "token": `{"bytes":32,"encoding":"hex"}`, "x509-ca": `{"commonName":"CA","days":1}`,
+	} {
+		short := iotest.DataErrReader(strings.NewReader("too few"))
+		if files, err := makes(kind, settings, material{random: short, now: midsummer}); err == nil {
+			t.Errorf("%s made %v of too few random bytes", kind, slices.Collect(maps.Keys(files)))
+		}
+	}
+}
+
+func TestBuiltinSSHKeyOpensWithSSHKeygen(t *testing.T) {
+	files := made(t, "ssh-key", `{"comment":"deploy@web"}`, nil)
+	if got := tool(t, files, "", "ssh-keygen", "-y", "-f", "id_ed25519"); got != string(files["id_ed25519.pub"]) {
+		t.Errorf("ssh-keygen -y gives %q, the public key is %q", got, files["id_ed25519.pub"])
+	}
+	if got := tool(t, files, "", "ssh-keygen", "-l", "-f", "id_ed25519.pub"); !strings.HasPrefix(got, "256 SHA256:") || !strings.HasSuffix(got, " deploy@web (ED25519)\n") {
+		t.Errorf("ssh-keygen -l gives %q", got)
+	}
+	if bare := made(t, "ssh-key", `{"comment":""}`, nil); len(strings.Fields(string(bare["id_ed25519.pub"]))) != 2 {
+		t.Errorf("without a comment it is %q", bare["id_ed25519.pub"])
+	}
+}
+
+func TestBuiltinAgeKeyOpensWithAge(t *testing.T) {
+	files := made(t, "age-key", `{}`, nil)
+	encrypted := tool(t, nil, "attack at dawn", "age", "-a", "-r", string(files["key.pub"]))
+	if got := tool(t, files, encrypted, "age", "-d", "-i", "key.txt"); got != "attack at dawn" {
+		t.Errorf("age opens %q", got)
+	}
+}
+
+func TestBuiltinWireguardKey(t *testing.T) {
+	files := made(t, "wireguard", `{}`, nil)
+	private, err := base64.StdEncoding.DecodeString(string(files["privatekey"]))
+	if err != nil || len(private) != 32 || private[0]&7 != 0 || private[31]>>6 != 1 {
+		t.Fatalf("the private key is not one of wg: %v", err)
+	}
+	// The same key for openssl (RFC 8410).
+	der := append(unhex(t, "302e020100300506032b656e04220420"), private...)
+	spki := tool(t, map[string][]byte{"key": der}, "", "openssl", "pkey", "-inform", "DER", "-in", "key", "-pubout", "-outform", "PEM")
+	block, _ := pem.Decode([]byte(spki))
+	if block == nil || base64.StdEncoding.EncodeToString(block.Bytes[12:]) != string(files["publickey"]) {
+		t.Errorf("openssl has another public key than %q:\n%s", files["publickey"], spki)
+	}
+}
+
+func TestBuiltinPassword(t *testing.T) {
+	for _, length := range []int{8, 24, 72} {
+		files := made(t, "password", `{"length":`+strconv.Itoa(length)+`}`, nil)
+		if !regexp.MustCompile(`^[A-Za-z0-9]+$`).Match(files["password"]) || len(files["password"]) != length {
+			t.Errorf("a password of %d characters is %q", length, files["password"])
+		}
+		if err := bcrypt.CompareHashAndPassword(files["hash"], files["password"]); err != nil {
+			t.Error(err)
+		}
+		other := slices.Clone(files["password"])
+		other[length-1] ^= 1
+		if bcrypt.CompareHashAndPassword(files["hash"], other) == nil {
+			t.Error("the hash takes another password")
+		}
+	}
+}
+
+func TestBuiltinCertificates(t *testing.T) {
+	ca := made(t, "x509-ca", `{"commonName":"Example & Sons","days":30}`, nil)
+	files := made(t, "x509-leaf", `{"ca":"root","commonName":"web","dnsNames":["web.example.org","*.web.example.org"],"days":365}`, inputs{"root": ca})
+	alone := made(t, "x509-leaf", `{"ca":"root","commonName":"db.example.org","dnsNames":[],"days":7}`, inputs{"root": ca})
+	maps.Copy(files, ca)
+	files["alone.crt"] = alone["tls.crt"]
+
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca["ca.crt"])
+	for _, tt := range []struct {
+		pair  map[string][]byte
+		name  string
+		valid bool
+	}{
+		{files, "web.example.org", true},
+		{files, "a.web.example.org", true},
+		{files, "web", false},
+		{alone, "db.example.org", true},
+		{alone, "web.example.org", false},
+	} {
+		pair, err := tls.X509KeyPair(tt.pair["tls.crt"], tt.pair["tls.key"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: tt.name, CurrentTime: midsummer, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+		if (err == nil) != tt.valid {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if end := midsummer.AddDate(0, 0, 30); pair.Leaf.NotAfter.After(end) {
+			t.Errorf("it is valid until %s, its CA only until %s", pair.Leaf.NotAfter, end)
+		}
+	}
+	at := strconv.FormatInt(midsummer.Unix(), 10)
+	tool(t, files, "", "openssl", "verify", "-x509_strict", "-attime", at, "-CAfile", "ca.crt", "-purpose", "sslserver", "-verify_hostname", "web.example.org", "tls.crt")
+	tool(t, files, "", "openssl", "verify", "-x509_strict", "-attime", at, "-CAfile", "ca.crt", "-purpose", "sslclient", "-verify_hostname", "db.example.org", "alone.crt")
+	if text := tool(t, files, "", "openssl", "x509", "-in", "ca.crt", "-noout", "-ext", "basicConstraints,keyUsage"); !strings.Contains(text, "CA:TRUE, pathlen:0") || !strings.Contains(text, "Certificate Sign, CRL Sign") {
+		t.Errorf("the CA is\n%s", text)
+	}
+}
+
+func TestSharedBuiltinsThatDiffer(t *testing.T) {
+	of := func(b *flake.Builtin) *genT {
+		return &genT{Name: "token", Share: true, Builtin: b}
+	}
+	token := func(settings string) *flake.Builtin {
+		return &flake.Builtin{Kind: "token", Settings: json.RawMessage(settings)}
+	}
+	for _, tt := range []struct {
+		a, b *flake.Builtin
+		same bool
+	}{
+		{token(`{"a":1,"b":"&"}`), token(`{ "b": "\u0026", "a": 1 }`), true},
+		{token(`{"a":1}`), token(`{"a":2}`), false},
+		{token(`{}`), &flake.Builtin{Kind: "wireguard", Settings: json.RawMessage(`{}`)}, false},
+		{token(`{}`), nil, false},
+	} {
+		_, err := NewGraph(details(map[string][]*genT{"a": {of(tt.a)}, "b": {of(tt.b)}}))
+		if (err == nil) != tt.same || err != nil && !strings.Contains(err.Error(), "differently (first/second): builtin;") {
+			t.Errorf("%v and %v: %v", tt.a, tt.b, err)
+		}
+	}
+}
+
+// A run of built-in generators builds nothing and needs no program but git; one
+// that fails takes along only what depends on it.
+func TestRunOfBuiltins(t *testing.T) {
+	w := newWorld(t, nil)
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(git, filepath.Join(bin, "git")); err != nil {
+		t.Fatal(err)
+	}
+	w.fleet.Env = []string{"PATH=" + bin, "HOME=" + t.TempDir()}
+	w.opts.Builder = nil
+	builtin := func(name, kind, settings string, files ...string) *genT {
+		g := gen(name, "", files...)
+		g.Script, g.Builtin = nil, &flake.Builtin{Kind: kind, Settings: json.RawMessage(settings)}
+		return g
+	}
+	w.set(map[string][]*genT{
+		"web": {
+			shared(builtin("ca", "x509-ca", `{"commonName":"CA","days":30}`, "ca.key:local", "ca.crt:public")),
+			needs(builtin("tls", "x509-leaf", `{"ca":"ca","commonName":"web.example.org","days":7}`, "tls.key", "tls.crt:public"), "ca"),
+			builtin("token", "token", `{"bytes":8,"encoding":"hex"}`, "token"),
+			builtin("late", "secret-of-the-future", `{}`, "x"),
+		},
+	})
+	report, err := w.run(Request{})
+	if err == nil || !strings.Contains(err.Error(), `generator late on web: this fleet has no built-in generator "secret-of-the-future"`) {
+		t.Errorf("the error is %v", err)
+	}
+	if report == nil || len(report.Generated) != 3 {
+		t.Fatalf("the report is %+v", report)
+	}
+	if got := w.get("web", "token/token"); len(got) != 16 {
+		t.Errorf("the token is %q", got)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(w.get("web", "ca/ca.crt")))
+	verify := func() {
+		t.Helper()
+		pair, err := tls.X509KeyPair([]byte(w.get("web", "tls/tls.crt")), []byte(w.get("web", "tls/tls.key")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "web.example.org"}); err != nil {
+			t.Error(err)
+		}
+	}
+	verify()
+
+	// A second leaf of the CA as it was kept.
+	before := w.get("web", "tls/tls.key")
+	if _, err := w.run(Request{Regenerate: []string{"tls"}, Generators: []string{"tls"}}); err != nil {
+		t.Fatal(err)
+	}
+	if w.get("web", "tls/tls.key") == before {
+		t.Error("the key is not new")
+	}
+	verify()
+}
+
+func FuzzBuiltin(f *testing.F) {
+	for _, kind := range []string{"ssh-key", "age-key", "wireguard", "password", "token", "x509-ca", "x509-leaf"} {
+		f.Add(kind, []byte(`{}`))
+		f.Add(kind, []byte(`{"bytes":9,"encoding":"hex","length":8,"comment":"c","ca":"ca","commonName":"n","dnsNames":["n"],"days":1}`))
+	}
+	f.Add("token", []byte(`{"bytes":65536,"encoding":"base64url"}`))
+	f.Add("x509-ca", []byte(`{"commonName":"n","days":99999999}`))
+	f.Fuzz(func(t *testing.T, kind string, settings []byte) {
+		m, err := parseBuiltin(&flake.Builtin{Kind: kind, Settings: settings})
+		if err != nil {
+			return
+		}
+		if p, ok := m.(*password); ok && p.Length > 8 { // each hash takes its time
+			return
+		}
+		files, err := m.make(material{random: rand.Reader, now: midsummer})
+		for name, data := range files {
+			if err != nil || len(bytes.TrimSpace(data)) == 0 {
+				t.Errorf("%s %s: %s is empty or comes with %v", kind, settings, name, err)
+			}
+		}
+	})
+}
