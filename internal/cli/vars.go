@@ -389,9 +389,9 @@ func (a *App) completeValues(cmd *cobra.Command, args []string) ([]string, cobra
 
 func (a *App) varsKeysCmd() *cobra.Command {
 	cmd := parent("keys", "Manage who can read the secrets",
-		"Manage who can read the secrets.", "  fleet vars keys init")
+		"Manage who can read the secrets: administrators, machines and the recovery key.", "  fleet vars keys init\n  fleet vars keys list\n  fleet vars keys rotate cinnabar")
 	cmd.GroupID = ""
-	cmd.AddCommand(a.varsKeysInitCmd())
+	cmd.AddCommand(a.varsKeysInitCmd(), a.varsKeysListCmd(), a.varsKeysAddCmd(), a.varsKeysRemoveCmd(), a.varsKeysRotateCmd())
 	return cmd
 }
 

@@ -28,7 +28,7 @@ func wrapKeys(ctx context.Context, dataKey []byte, recipients []string, kept []*
 	}
 	var group sops.KeyGroup
 	for _, recipient := range normalizeRecipients(recipients) {
-		i := slices.IndexFunc(kept, func(key *sopsage.MasterKey) bool { return normalizeRecipient(key.Recipient) == recipient })
+		i := slices.IndexFunc(kept, func(key *sopsage.MasterKey) bool { return NormalizeRecipient(key.Recipient) == recipient })
 		if i >= 0 {
 			group = append(group, kept[i])
 			continue
@@ -95,7 +95,7 @@ func unwrapDataKey(ctx context.Context, keys []*sopsage.MasterKey, ids *Identiti
 	}
 	noMatch := &NoMatchError{Own: ids.Recipients()}
 	for _, key := range keys {
-		noMatch.Recipients = append(noMatch.Recipients, normalizeRecipient(key.Recipient))
+		noMatch.Recipients = append(noMatch.Recipients, NormalizeRecipient(key.Recipient))
 	}
 	try := func(key *sopsage.MasterKey, unwrap func() ([]byte, error)) []byte {
 		dataKey, err := unwrap()
@@ -143,7 +143,7 @@ func unwrapDataKey(ctx context.Context, keys []*sopsage.MasterKey, ids *Identiti
 func preferred(keys []*sopsage.MasterKey, fits func(recipient string) bool) []*sopsage.MasterKey {
 	var first, rest []*sopsage.MasterKey
 	for _, key := range keys {
-		if fits(normalizeRecipient(key.Recipient)) {
+		if fits(NormalizeRecipient(key.Recipient)) {
 			first = append(first, key)
 		} else {
 			rest = append(rest, key)

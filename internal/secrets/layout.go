@@ -25,11 +25,14 @@ func (r Ref) String() string {
 	return machine + "/" + r.Generator + "/" + r.File
 }
 
-// File is a file that is to be written, mode 0644. Path is relative to the
-// repository and uses slashes.
+// File is a file that is to be written, mode 0644, or that is to go. Path is
+// relative to the repository and uses slashes.
 type File struct {
 	Path string
 	Data []byte
+	// Gone says that the file is to be removed, with its folder if it was the
+	// last in it.
+	Gone bool
 }
 
 // Layout says where the values and keys of a fleet lie in its repository, and
@@ -61,6 +64,9 @@ type Layout interface {
 	// recovery key, if there is one.
 	AdminRecipients() ([]string, error)
 
+	// Machines are the names of all machines that have a key in the repository,
+	// be it only a public or only a private one, sorted.
+	Machines() ([]string, error)
 	// Machine reads the public key of a machine; a missing one is [ErrNoMachineKey].
 	Machine(name string) (Holder, error)
 	// MachineKeyPath is the key.json of a machine.
@@ -74,6 +80,10 @@ type Layout interface {
 	Users() ([]Holder, error)
 	// UserKeyPath is the key.json of an administrator.
 	UserKeyPath(user string) (string, error)
+	// Recovery is the recovery key; it has no keys if there is none.
+	Recovery() (Holder, error)
+	// RecoveryKeyPath is the key.json of the recovery key.
+	RecoveryKeyPath() string
 
 	// Survey looks for what is wrong with the folders as such.
 	Survey() (*Survey, error)

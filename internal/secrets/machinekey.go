@@ -34,6 +34,33 @@ func EnsureMachineKey(ctx context.Context, l Layout, machine string, now time.Ti
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return Holder{}, nil, err
 	}
+	return newMachineKey(ctx, l, machine, now)
+}
+
+// NewMachineKey makes another key for a machine that has one: the files are its
+// key.json and its private key, encrypted to the administrators. Its secrets are
+// not yet readable with it: [Reencrypt] them. A machine that brought its key
+// itself gives [fs.ErrNotExist].
+func NewMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (before, after Holder, files []File, err error) {
+	if before, err = l.Machine(machine); err != nil {
+		return before, after, nil, err
+	}
+	if _, err = l.ReadMachinePrivateKey(machine); err != nil {
+		return before, after, nil, err
+	}
+	after, files, err = newMachineKey(ctx, l, machine, now)
+	return before, after, files, err
+}
+
+func newMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (Holder, []File, error) {
+	keyPath, err := l.MachineKeyPath(machine)
+	if err != nil {
+		return Holder{}, nil, err
+	}
+	privatePath, err := l.MachinePrivateKeyPath(machine)
+	if err != nil {
+		return Holder{}, nil, err
+	}
 	admins, err := l.AdminRecipients()
 	if err != nil {
 		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
@@ -46,7 +73,7 @@ func EnsureMachineKey(ctx context.Context, l Layout, machine string, now time.Ti
 	if err != nil {
 		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
 	}
-	holder = Holder{Name: machine, Keys: []Key{{PublicKey: public, Type: "age"}}}
+	holder := Holder{Name: machine, Keys: []Key{{PublicKey: public, Type: "age"}}}
 	keyFile, err := FormatKeys(holder.Keys)
 	if err != nil {
 		return Holder{}, nil, err

@@ -47,12 +47,12 @@ func (n *Native) AdminRecipients() ([]string, error) {
 		}
 		recipients = append(recipients, own...)
 	}
-	recovery, err := n.readKeys(recoveryKey)
-	if err != nil && !isMissing(err) {
+	recovery, err := n.Recovery()
+	if err != nil {
 		return nil, err
 	}
-	if err == nil {
-		own, err := ageRecipients("the recovery key", Holder{Keys: recovery})
+	if len(recovery.Keys) > 0 {
+		own, err := ageRecipients(recovery.Name, recovery)
 		if err != nil {
 			return nil, err
 		}
@@ -72,6 +72,28 @@ func ageRecipients(who string, holder Holder) ([]string, error) {
 		return nil, fmt.Errorf("%s has no key", who)
 	}
 	return holder.Recipients(), nil
+}
+
+// Machines are the names of all machines with a public or a private key.
+func (n *Native) Machines() ([]string, error) {
+	folders, err := n.readDir(machinesDir, "machine")
+	if err != nil {
+		return nil, err
+	}
+	names, err := n.readDir(keysDir, "file")
+	if err != nil {
+		return nil, err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return checkName("machine", name) != nil })
+	for _, folder := range folders {
+		if _, err := n.root.Stat(path.Join(machinesDir, folder, keyName)); err == nil {
+			names = append(names, folder)
+		} else if !isMissing(err) {
+			return nil, err
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // Machine reads the public key of a machine.
@@ -137,6 +159,18 @@ func (n *Native) UserKeyPath(user string) (string, error) {
 	}
 	return path.Join(usersDir, user, keyName), nil
 }
+
+// Recovery reads the public part of the recovery key, which is no user's.
+func (n *Native) Recovery() (Holder, error) {
+	keys, err := n.readKeys(recoveryKey)
+	if err != nil && !isMissing(err) {
+		return Holder{}, err
+	}
+	return Holder{Name: "the recovery key", Keys: keys}, nil
+}
+
+// RecoveryKeyPath is the key.json of the recovery key.
+func (n *Native) RecoveryKeyPath() string { return recoveryKey }
 
 func (n *Native) readKeys(file string) ([]Key, error) {
 	data, err := n.root.ReadFile(file)

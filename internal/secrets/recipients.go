@@ -21,15 +21,15 @@ func SameRecipients(a, b []string) bool {
 func normalizeRecipients(recipients []string) []string {
 	normal := make([]string, 0, len(recipients))
 	for _, recipient := range recipients {
-		normal = append(normal, normalizeRecipient(recipient))
+		normal = append(normal, NormalizeRecipient(recipient))
 	}
 	slices.Sort(normal)
 	return slices.Compact(normal)
 }
 
-// normalizeRecipient removes what does not belong to a public key: the space
+// NormalizeRecipient removes what does not belong to a public key: the space
 // around it and the comment of an ssh key.
-func normalizeRecipient(recipient string) string {
+func NormalizeRecipient(recipient string) string {
 	recipient = strings.TrimSpace(recipient)
 	if fields := strings.Fields(recipient); strings.HasPrefix(recipient, "ssh-") && len(fields) > 2 {
 		return fields[0] + " " + fields[1]

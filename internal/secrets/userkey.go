@@ -1,6 +1,11 @@
 package secrets
 
-import "slices"
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // AddUserKey gives the key.json of an administrator with the public key added,
 // or nothing if it is already there. Secrets that exist are not yet readable
@@ -10,7 +15,7 @@ func AddUserKey(l Layout, user, public string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	public = normalizeRecipient(public)
+	public = NormalizeRecipient(public)
 	if _, err := parseRecipient(public); err != nil {
 		return nil, err
 	}
@@ -32,4 +37,58 @@ func AddUserKey(l Layout, user, public string) ([]File, error) {
 		return nil, err
 	}
 	return []File{{Path: file, Data: data}}, nil
+}
+
+// RemoveUserKey gives what becomes of the key.json of an administrator without
+// one of his keys, or without him if public is empty, and the age keys that he
+// loses. Secrets that exist are still readable with them: [Reencrypt] them.
+func RemoveUserKey(l Layout, user, public string) (File, []string, error) {
+	file, err := l.UserKeyPath(user)
+	if err != nil {
+		return File{}, nil, err
+	}
+	users, err := l.Users()
+	if err != nil {
+		return File{}, nil, err
+	}
+	i := slices.IndexFunc(users, func(holder Holder) bool { return holder.Name == user })
+	if i < 0 {
+		return File{}, nil, fmt.Errorf("there is no administrator %s: see `fleet vars keys list`", user)
+	}
+	public = NormalizeRecipient(public)
+	kept := slices.DeleteFunc(slices.Clone(users[i].Keys), func(key Key) bool {
+		return public == "" || NormalizeRecipient(key.PublicKey) == public
+	})
+	switch {
+	case len(kept) == len(users[i].Keys):
+		return File{}, nil, fmt.Errorf("this is no key of administrator %s, whose are: %s", user, strings.Join(users[i].Recipients(), ", "))
+	case len(kept) == 0:
+		return File{Path: file, Gone: true}, users[i].Recipients(), nil
+	}
+	data, err := FormatKeys(kept)
+	if err != nil {
+		return File{}, nil, err
+	}
+	lost := slices.DeleteFunc(users[i].Recipients(), func(key string) bool { return key != public })
+	return File{Path: file, Data: data}, lost, nil
+}
+
+// SetRecoveryKey gives the key.json of the recovery key, or nothing if it is
+// that already. Another one that is there is not replaced.
+func SetRecoveryKey(l Layout, public string) ([]File, error) {
+	public = NormalizeRecipient(public)
+	if _, err := parseRecipient(public); err != nil {
+		return nil, err
+	}
+	there, err := l.Recovery()
+	switch {
+	case err != nil:
+		return nil, err
+	case slices.Equal(there.Recipients(), []string{public}):
+		return nil, nil
+	case len(there.Keys) > 0:
+		return nil, errors.New("there is a recovery key already: `fleet vars keys remove --recovery` removes it")
+	}
+	data, err := FormatKeys([]Key{{PublicKey: public, Type: "age"}})
+	return []File{{Path: l.RecoveryKeyPath(), Data: data}}, err
 }

@@ -71,13 +71,24 @@ func (r *repo) journalFile() string {
 // git tracks. They are added with their content: a file added with intent only
 // is emptied by `git checkout .`, and a secret would be lost.
 func (r *repo) track(ctx context.Context, j journal) error {
-	added := []string{}
+	added, gone := []string{}, []string{}
 	for _, f := range j.Files {
-		if f.New {
+		switch {
+		case f.New:
 			added = append(added, f.Final)
+		case f.Gone:
+			gone = append(gone, f.Final)
 		}
 	}
-	if r.gitDir == "" || len(added) == 0 {
+	if r.gitDir == "" {
+		return nil
+	}
+	if len(gone) > 0 {
+		if err := r.gitPaths(ctx, gone, "rm", "--cached", "--quiet", "--ignore-unmatch"); err != nil {
+			return fmt.Errorf("the values are written, but git does not know what was removed; `git -C %s add --update sops` tells it: %w", r.root, err)
+		}
+	}
+	if len(added) == 0 {
 		return nil
 	}
 	if err := r.gitPaths(ctx, added, "add"); err != nil {
@@ -93,7 +104,16 @@ func (r *repo) commit(ctx context.Context, j journal) error {
 	}
 	all := []string{}
 	for _, f := range j.Files {
+		if f.Gone {
+			// What was never committed cannot be committed as gone.
+			if _, err := r.git(ctx, "cat-file", "-e", "HEAD:./"+f.Final); err != nil {
+				continue
+			}
+		}
 		all = append(all, f.Final)
+	}
+	if len(all) == 0 {
+		return nil
 	}
 	if err := r.gitPaths(ctx, all, "commit", "--quiet", "--only", "--message", j.Message); err != nil {
 		return fmt.Errorf("the values are written, but could not be committed; `git -C %s commit -- sops` does it: %w", r.root, err)

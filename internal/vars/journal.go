@@ -20,8 +20,8 @@ import (
 //  1. the journal names every staged file and every new folder,  phase "staging"
 //  2. each file is written and synced beside its place,
 //  3. the journal says that all are there,                       phase "switching"
-//  4. each staged file is renamed to its place,
-//  5. git is told of new files,
+//  4. each staged file is renamed to its place, each that is to go is removed,
+//  5. git is told of new files and of those that are gone,
 //  6. the journal is removed,
 //  7. if that was wanted, the files are committed.
 //
@@ -44,9 +44,11 @@ type journal struct {
 }
 
 type staged struct {
-	Stage string `json:"stage"`
+	Stage string `json:"stage,omitempty"`
 	Final string `json:"final"`
 	New   bool   `json:"new"`
+	// Gone says that nothing is staged, and that the file is removed.
+	Gone bool `json:"gone,omitempty"`
 }
 
 // transactor changes files below a root. Step is called before every single
@@ -79,6 +81,10 @@ func (t *transactor) apply(files []secrets.File, message string) (placed bool, e
 	j := journal{Phase: phaseStaging, Files: []staged{}, Folders: []string{}, Message: message}
 	seen := map[string]bool{}
 	for _, f := range files {
+		if f.Gone {
+			j.Files = append(j.Files, staged{Final: f.Path, Gone: true})
+			continue
+		}
 		dir, base := path.Split(f.Path)
 		_, err := t.root.Lstat(filepath.FromSlash(f.Path))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -120,6 +126,9 @@ func (t *transactor) stage(j journal, files []secrets.File) error {
 		}
 	}
 	for i, f := range j.Files {
+		if f.Gone {
+			continue
+		}
 		if err := t.before("stage " + f.Final); err != nil {
 			return err
 		}
@@ -150,7 +159,12 @@ func (t *transactor) switchAll(j journal) error {
 		if err := t.before("switch " + f.Final); err != nil {
 			return err
 		}
-		err := t.root.Rename(filepath.FromSlash(f.Stage), filepath.FromSlash(f.Final))
+		var err error
+		if f.Gone {
+			err = t.remove(f.Final)
+		} else {
+			err = t.root.Rename(filepath.FromSlash(f.Stage), filepath.FromSlash(f.Final))
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // switched before the crash
 			return err
 		}
@@ -161,10 +175,22 @@ func (t *transactor) switchAll(j journal) error {
 	return t.before("track")
 }
 
+// remove removes a file, and its folder if that is empty then.
+func (t *transactor) remove(name string) error {
+	if err := t.root.Remove(filepath.FromSlash(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_ = t.root.Remove(filepath.FromSlash(path.Dir(name)))
+	return nil
+}
+
 // undo takes back what was staged.
 func (t *transactor) undo(j journal) error {
 	var errs []error
 	for _, f := range j.Files {
+		if f.Gone {
+			continue
+		}
 		if err := t.root.Remove(filepath.FromSlash(f.Stage)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -272,7 +298,8 @@ func (t *transactor) syncFolders(j journal) error {
 				continue
 			}
 			done[folder] = true
-			if err := syncFolder(t.root.Open(filepath.FromSlash(folder))); err != nil {
+			err := syncFolder(t.root.Open(filepath.FromSlash(folder)))
+			if err != nil && !(f.Gone && errors.Is(err, fs.ErrNotExist)) { // it went with its last file
 				return err
 			}
 		}

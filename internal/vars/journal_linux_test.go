@@ -46,8 +46,9 @@ var (
 		{Path: "sops/old/two", Data: []byte("new two")},
 		{Path: "sops/fresh/deep/three", Data: []byte("new three")},
 		{Path: "sops/fresh/*", Data: []byte("")},
+		{Path: "sops/leaving/four", Gone: true},
 	}
-	oldState = map[string]string{"sops/old/one": "old one", "sops/old/two": "old two"}
+	oldState = map[string]string{"sops/old/one": "old one", "sops/old/two": "old two", "sops/leaving/four": "old four"}
 	newState = map[string]string{"sops/old/one": "new one", "sops/old/two": "new two", "sops/fresh/deep/three": "new three", "sops/fresh/*": ""}
 )
 
@@ -94,7 +95,7 @@ func TestCrashAtEachStep(t *testing.T) {
 		if strings.HasPrefix(step, "switch") || step == "track" || step == "end" || step == "commit" {
 			want = newState
 			finished++
-			if step != "commit" && !strings.Contains(said, "finished an interrupted run: 4 files") {
+			if step != "commit" && !strings.Contains(said, "finished an interrupted run: 5 files") {
 				t.Errorf("killed at %q: said %q", step, said)
 			}
 		} else {
@@ -112,6 +113,9 @@ func TestCrashAtEachStep(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(w.root, "sops/fresh")); (err == nil) != (len(want) == 4) {
 			t.Errorf("killed at %q: folder sops/fresh: %v", step, err)
+		}
+		if _, err := os.Stat(filepath.Join(w.root, "sops/leaving")); (err != nil) != (len(want) == 4) {
+			t.Errorf("killed at %q: folder sops/leaving: %v", step, err)
 		}
 		if _, err := os.Stat(filepath.Join(w.root, ".git/fleet/vars-journal.json")); err == nil {
 			t.Errorf("killed at %q: the journal is still there", step)

@@ -1,0 +1,122 @@
+package vars
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/crs58/fleet/internal/secrets"
+)
+
+// envelope is an encrypted file of the repository: a secret, or the private key
+// of a machine.
+type envelope struct {
+	ref     secrets.Ref // of a secret
+	machine string      // whose private key it is, or ""
+	path    string
+	data    []byte
+	readers []string
+}
+
+// String is how an envelope is called in messages.
+func (e envelope) String() string {
+	if e.machine != "" {
+		return "the key of machine " + e.machine
+	}
+	return e.ref.String()
+}
+
+// envelopes reads every encrypted file of the repository, also of machines that
+// are not evaluated: who reads what is to be changed everywhere or not at all.
+// The damaged ones, which nobody can read, are errors beside the others.
+func (f *Fleet) envelopes(ctx context.Context) (all []envelope, damaged []error, err error) {
+	refs, err := f.Layout.List()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, ref := range refs {
+		if !ref.Secret {
+			continue
+		}
+		path, err := f.Layout.Path(ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		data, err := f.Layout.Read(ref)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, envelope{ref: ref, path: path, data: data})
+	}
+	machines, err := f.Layout.Machines()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, machine := range machines {
+		data, err := f.Layout.ReadMachinePrivateKey(machine)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it brought its own
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		path, err := f.Layout.MachinePrivateKeyPath(machine)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, envelope{machine: machine, path: path, data: data})
+	}
+	whole := all[:0]
+	for _, e := range all {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		if e.readers, err = secrets.EnvelopeRecipients(e.data); err != nil {
+			damaged = append(damaged, fmt.Errorf("%s: %w", e.path, err))
+			continue
+		}
+		whole = append(whole, e)
+	}
+	return whole, damaged, nil
+}
+
+// reencrypt encrypts envelopes anew to whom wanted says. It is all or nothing:
+// one that does not open is an error that says what was to be done.
+func (f *Fleet) reencrypt(ctx context.Context, all []envelope, wanted func(envelope) []string, o KeysOptions) (files []secrets.File, err error) {
+	var errs *multierror.Error
+	var locked []string
+	var lockedErr error
+	for _, e := range all {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		data, err := secrets.Reencrypt(ctx, e.data, wanted(e), f.Identities, o.Now())
+		switch {
+		case noKeyAtHand(err):
+			locked, lockedErr = append(locked, e.String()), err
+		case err != nil:
+			errs = multierror.Append(errs, fmt.Errorf("%s: %w", e.path, err))
+		default:
+			files = append(files, secrets.File{Path: e.path, Data: data})
+		}
+	}
+	if len(locked) > 0 {
+		errs = multierror.Append(errs, fmt.Errorf("nothing was changed, because %d of the files that have to be encrypted anew cannot be opened with your keys (%s): an administrator who can read them has to run the same command: %w",
+			len(locked), abbreviate(locked), lockedErr))
+	}
+	return files, errs.ErrorOrNil()
+}
+
+// without gives the keys that are not among gone.
+func without(keys, gone []string) []string {
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return slices.Contains(gone, key) })
+}
+
+// overlap tells whether a key is in both lists.
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(key string) bool { return slices.Contains(b, key) })
+}
