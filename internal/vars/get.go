@@ -19,24 +19,9 @@ type Value struct {
 
 // Get returns the value that a machine knows as generator/file.
 func (f *Fleet) Get(ctx context.Context, machine, name string) (*Value, error) {
-	details, ok := f.Machines[machine]
-	if !ok {
-		return nil, fmt.Errorf("there is no machine %s%s", machine, flake.DidYouMean(machine, sorted(f.Inventory.Machines)))
-	}
-	generator, file, ok := strings.Cut(name, "/")
-	if !ok {
-		return nil, fmt.Errorf("%q does not name a value: write GENERATOR/FILE%s", name, flake.DidYouMean(name, valueNames(details)))
-	}
-	def := details.Generators[generator]
-	if def == nil {
-		return nil, fmt.Errorf("%s has no generator %s%s", machine, generator, flake.DidYouMean(generator, sorted(details.Generators)))
-	}
-	if def.Files[file] == nil {
-		return nil, fmt.Errorf("generator %s of %s has no file %s%s", generator, machine, file, flake.DidYouMean(file, sorted(def.Files)))
-	}
-	ref := secrets.Ref{Machine: machine, Generator: generator, File: file, Secret: def.Files[file].Secret}
-	if def.Share {
-		ref.Machine = ""
+	ref, err := f.Find(machine, name)
+	if err != nil {
+		return nil, err
 	}
 	data, err := secrets.Open(ctx, f.Layout, ref, f.Identities)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -46,6 +31,30 @@ func (f *Fleet) Get(ctx context.Context, machine, name string) (*Value, error) {
 		return nil, err
 	}
 	return &Value{Secret: ref.Secret, Data: data}, nil
+}
+
+// Find tells where a value lies that a machine knows as generator/file.
+func (f *Fleet) Find(machine, name string) (ref secrets.Ref, err error) {
+	details, ok := f.Machines[machine]
+	if !ok {
+		return ref, fmt.Errorf("there is no machine %s%s", machine, flake.DidYouMean(machine, sorted(f.Inventory.Machines)))
+	}
+	generator, file, ok := strings.Cut(name, "/")
+	if !ok {
+		return ref, fmt.Errorf("%q does not name a value: write GENERATOR/FILE%s", name, flake.DidYouMean(name, valueNames(details)))
+	}
+	def := details.Generators[generator]
+	if def == nil {
+		return ref, fmt.Errorf("%s has no generator %s%s", machine, generator, flake.DidYouMean(generator, sorted(details.Generators)))
+	}
+	if def.Files[file] == nil {
+		return ref, fmt.Errorf("generator %s of %s has no file %s%s", generator, machine, file, flake.DidYouMean(file, sorted(def.Files)))
+	}
+	ref = secrets.Ref{Machine: machine, Generator: generator, File: file, Secret: def.Files[file].Secret}
+	if def.Share {
+		ref.Machine = ""
+	}
+	return ref, nil
 }
 
 // valueNames lists what [Fleet.Get] takes.

@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/vars"
+	"github.com/spf13/cobra"
+)
+
+type rotateOptions struct {
+	generateOptions
+	yes bool
+}
+
+func (a *App) varsRotateCmd() *cobra.Command {
+	var o rotateOptions
+	cmd := &cobra.Command{
+		Use:   "rotate SELECTION... GENERATOR[,GENERATOR...]",
+		Short: "Replace values by new ones",
+		Long: `Make the values of the named generators anew and replace what exists; nothing
+else is touched. Afterwards it says which machines and units the new values come
+to with the next update. What others know a machine by or trust (ssh keys, keys
+of certificate authorities, zerotier identities) asks once more.`,
+		Example: `  fleet vars rotate cinnabar wifi
+  fleet vars rotate tag:server metrics,backup --dry-run
+  fleet vars rotate --all ssh-host-key --yes`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeGenerators,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			machines := args[:len(args)-1]
+			o.Regenerate = strings.Split(args[len(args)-1], ",")
+			o.Generators = o.Regenerate
+			return a.varsRotate(cmd.Context(), machines, o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
+	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
+	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "replace identities without asking")
+	cmd.Flags().StringVar(&o.answers, "answers", "", "file with the answers to prompts")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long one script may run")
+	return cmd
+}
+
+func (a *App) varsRotate(ctx context.Context, args []string, o rotateOptions) error {
+	s, err := a.evaluate(ctx, args, o.all, false)
+	if err != nil {
+		return err
+	}
+	s.sayFailed(s.evaluated)
+	if len(s.evaluated.Details) == 0 {
+		return exit(exitFailed)
+	}
+	values, done, err := s.values(ctx, s.evaluated.Details)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !o.dryRun {
+		recovered, err := values.Recover(ctx, vars.Limits{})
+		if err != nil {
+			return err
+		}
+		if recovered != "" {
+			a.Streams.Say("%s", recovered)
+		}
+	}
+	plan, err := values.Plan(ctx, o.Request)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		if a.config.JSON {
+			return cmp.Or(a.writeJSON(plan), s.exitFor(s.evaluated))
+		}
+		_, err := io.WriteString(a.Streams.Out, plan.String())
+		return cmp.Or(err, s.exitFor(s.evaluated))
+	}
+	a.Streams.Say("%s", strings.TrimRight(plan.String(), "\n"))
+	if err := a.confirmIdentities(ctx, plan.Identities(), o.yes); err != nil {
+		return err
+	}
+	everyone := s.evaluated // more machines than the selected where they share
+	if slices.ContainsFunc(plan.Steps, func(step vars.Step) bool { return step.Shared() }) {
+		if everyone, err = s.allDetails(ctx); err != nil {
+			return err
+		}
+	}
+	p := s.work()
+	made, err := s.runVars(ctx, p, values, plan, o.generateOptions)
+	p.stop()
+	if made == nil {
+		return err
+	}
+	fresh := plan.Made(made)
+	reach := vars.Reached(everyone.Details, fresh)
+	notes, staleErr := values.Stale(everyone.Details, fresh)
+	if staleErr != nil {
+		a.Streams.Warn("what else was made from the old values is not known: %s", staleErr)
+	}
+	a.Streams.Say("Made the values of %s anew, wrote %s.", plural(len(made.Generated), "generator"), plural(len(made.Paths), "file"))
+	for _, note := range notes {
+		a.Streams.Warn("%s", note)
+	}
+	s.sayReach(reach)
+	if a.config.JSON {
+		err = cmp.Or(err, a.result(rotated{generated{made, texts(s.evaluated, err)}, append([]string{}, notes...), reach, updateCommand(reach)}))
+	}
+	return cmp.Or(err, s.exitFor(s.evaluated))
+}
+
+// confirmIdentities asks once more before others stop knowing a machine.
+func (a *App) confirmIdentities(ctx context.Context, identities []string, yes bool) error {
+	if len(identities) == 0 || yes {
+		return nil
+	}
+	what := strings.Join(identities, "; ")
+	if !a.Streams.CanPrompt() {
+		return fmt.Errorf("this replaces what others know or trust (%s), so nothing was changed: say --yes if it is to be", what)
+	}
+	ok, err := a.Streams.Confirm(ctx, "This replaces what others know or trust ("+what+"). Go on?")
+	if err == nil && !ok {
+		err = errors.New("nothing was changed")
+	}
+	return err
+}
+
+// rotated is the result of `vars rotate`.
+type rotated struct {
+	generated
+	// Notes are what others keep that was made from the old values.
+	Notes []string     `json:"notes"`
+	Reach []vars.Reach `json:"reach"`
+	// Next is the command that brings the values there; "" if there is nobody.
+	Next string `json:"next"`
+}
+
+// completeGenerators offers machines and, after the first, generators as well.
+func (a *App) completeGenerators(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	offers, directive := a.completeMachines(cmd, args, prefix)
+	all, _ := cmd.Flags().GetBool("all")
+	if len(args) == 0 && !all {
+		return offers, directive
+	}
+	s := a.quietly(cmd)
+	if s == nil {
+		return offers, directive
+	}
+	names, err := s.selection(args, all)
+	if err != nil {
+		return offers, directive
+	}
+	evaluated, err := s.loader.Details(cmd.Context(), s.fleet, names, false)
+	if err != nil {
+		return offers, directive
+	}
+	return append(offers, generatorNames(evaluated)...), directive
+}
+
+func generatorNames(evaluated *flake.Evaluated) (names []string) {
+	for _, details := range evaluated.Details {
+		for name := range details.Generators {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
