@@ -95,8 +95,11 @@ func (s *Streams) readRaw(ctx context.Context, label string, q Question) (string
 		err  error
 	}
 	got := make(chan result, 1)
+	if s.keys == nil {
+		s.keys = bufio.NewReader(s.Tty)
+	}
 	go func() {
-		text, err := readAnswer(s.Tty, s.Err, q)
+		text, err := readAnswer(s.keys, s.Err, q)
 		got <- result{text, err}
 	}()
 	defer func() {

@@ -137,6 +137,13 @@ func TestAskHidden(t *testing.T) {
 	}
 }
 
+// What is typed before its question comes is its answer.
+func TestAskTypedAhead(t *testing.T) {
+	if answer, _, err := ask(t, Question{Label: "password", Hidden: true}, "s3cret\rs3cret\r"); answer != "s3cret" || err != nil {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
 func TestAskCancelled(t *testing.T) {
 	if _, _, err := ask(t, Question{Label: "x"}, "ab\x03"); !errors.Is(err, ErrCancelled) {
 		t.Error(err)

@@ -5,6 +5,7 @@
 package term
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,9 @@ type Streams struct {
 	OutTTY bool
 	// Quiet drops the talk that is not a warning or an error.
 	Quiet bool
+
+	// keys reads Tty: what was typed ahead of a question is not lost.
+	keys *bufio.Reader
 
 	mu   sync.Mutex
 	live *Live // what is printed appears above its lines
