@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/inventory"
@@ -22,6 +23,10 @@ type session struct {
 	nix    *nix.CLI
 	loader *flake.Loader
 	fleet  *flake.Fleet
+
+	keysOnce sync.Once
+	keys     *secrets.Identities
+	keysErr  error
 }
 
 // cacheBytes bounds what evaluations leave on the disk.
@@ -145,8 +150,11 @@ func (s *session) writable() (string, error) {
 	return s.fleet.Dir, nil
 }
 
+// identities loads the administrator's keys once for a command: they may come
+// from a program that asks for something.
 func (s *session) identities(ctx context.Context) (*secrets.Identities, error) {
-	return secrets.LoadIdentities(ctx, s.secretsEnv())
+	s.keysOnce.Do(func() { s.keys, s.keysErr = secrets.LoadIdentities(ctx, s.secretsEnv()) })
+	return s.keys, s.keysErr
 }
 
 func (a *App) secretsEnv() secrets.Env {

@@ -91,17 +91,25 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 	return cmd
 }
 
-func (a *App) varsGenerate(ctx context.Context, args []string, o generateOptions) error {
+// generation is a command that makes values, ready to run.
+type generation struct {
+	*evaluation
+	values *vars.Fleet
+	plan   *vars.Plan
+}
+
+// generate evaluates the selected machines and plans, after completing what an
+// interrupted run has left, and hands on to do. A dry run ends with the plan.
+func (a *App) generate(ctx context.Context, args []string, o generateOptions, do func(generation) error) error {
 	s, err := a.evaluate(ctx, args, o.all, false)
 	if err != nil {
 		return err
 	}
-	evaluated := s.evaluated
-	s.sayFailed(evaluated)
-	if len(evaluated.Details) == 0 {
+	s.sayFailed(s.evaluated)
+	if len(s.evaluated.Details) == 0 {
 		return exit(exitFailed)
 	}
-	values, done, err := s.values(ctx, evaluated.Details)
+	values, done, err := s.values(ctx, s.evaluated.Details)
 	if err != nil {
 		return err
 	}
@@ -121,30 +129,38 @@ func (a *App) varsGenerate(ctx context.Context, args []string, o generateOptions
 	}
 	if o.dryRun {
 		if a.config.JSON {
-			return cmp.Or(a.writeJSON(plan), s.exitFor(evaluated))
+			return cmp.Or(a.writeJSON(plan), s.exitFor(s.evaluated))
 		}
 		_, err := io.WriteString(a.Streams.Out, plan.String())
-		return cmp.Or(err, s.exitFor(evaluated))
+		return cmp.Or(err, s.exitFor(s.evaluated))
 	}
+	return do(generation{s, values, plan})
+}
+
+func (a *App) varsGenerate(ctx context.Context, args []string, o generateOptions) error {
+	return a.generate(ctx, args, o, func(g generation) error { return g.run(ctx, o) })
+}
+
+func (g generation) run(ctx context.Context, o generateOptions) (err error) {
 	report := &vars.Report{Generated: []vars.ID{}, Rewrapped: []vars.Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
-	if plan.Empty() {
-		a.Streams.Say("Nothing to do: every value of %s is there.", plural(len(evaluated.Details), "machine"))
+	if g.plan.Empty() {
+		g.Streams.Say("Nothing to do: every value of %s is there.", plural(len(g.evaluated.Details), "machine"))
 	} else {
-		a.Streams.Say("%s", strings.TrimRight(plan.String(), "\n"))
+		g.Streams.Say("%s", strings.TrimRight(g.plan.String(), "\n"))
 		var made *vars.Report
-		p := s.work()
-		made, err = s.runVars(ctx, p, values, plan, o)
+		p := g.work()
+		made, err = g.runVars(ctx, p, g.values, g.plan, o)
 		p.stop()
 		if made != nil {
 			report = made
-			a.Streams.Say("Made the values of %s and %s, wrote %s.",
+			g.Streams.Say("Made the values of %s and %s, wrote %s.",
 				plural(len(report.Generated), "generator"), plural(len(report.MachineKeys), "key"), plural(len(report.Paths), "file"))
 		}
 	}
-	if a.config.JSON {
-		err = cmp.Or(err, a.result(generated{report, texts(evaluated, err)}))
+	if g.config.JSON {
+		err = cmp.Or(err, g.result(generated{report, texts(g.evaluated, err)}))
 	}
-	return cmp.Or(err, s.exitFor(evaluated))
+	return cmp.Or(err, g.exitFor(g.evaluated))
 }
 
 // generated is the result of `vars generate`.

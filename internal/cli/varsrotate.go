@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -51,70 +50,41 @@ of certificate authorities, zerotier identities) asks once more.`,
 }
 
 func (a *App) varsRotate(ctx context.Context, args []string, o rotateOptions) error {
-	s, err := a.evaluate(ctx, args, o.all, false)
-	if err != nil {
+	return a.generate(ctx, args, o.generateOptions, func(g generation) error { return g.rotate(ctx, o) })
+}
+
+func (g generation) rotate(ctx context.Context, o rotateOptions) (err error) {
+	g.Streams.Say("%s", strings.TrimRight(g.plan.String(), "\n"))
+	if err := g.confirmIdentities(ctx, g.plan.Identities(), o.yes); err != nil {
 		return err
 	}
-	s.sayFailed(s.evaluated)
-	if len(s.evaluated.Details) == 0 {
-		return exit(exitFailed)
-	}
-	values, done, err := s.values(ctx, s.evaluated.Details)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if !o.dryRun {
-		recovered, err := values.Recover(ctx, vars.Limits{})
-		if err != nil {
-			return err
-		}
-		if recovered != "" {
-			a.Streams.Say("%s", recovered)
-		}
-	}
-	plan, err := values.Plan(ctx, o.Request)
-	if err != nil {
-		return err
-	}
-	if o.dryRun {
-		if a.config.JSON {
-			return cmp.Or(a.writeJSON(plan), s.exitFor(s.evaluated))
-		}
-		_, err := io.WriteString(a.Streams.Out, plan.String())
-		return cmp.Or(err, s.exitFor(s.evaluated))
-	}
-	a.Streams.Say("%s", strings.TrimRight(plan.String(), "\n"))
-	if err := a.confirmIdentities(ctx, plan.Identities(), o.yes); err != nil {
-		return err
-	}
-	everyone := s.evaluated // more machines than the selected where they share
-	if slices.ContainsFunc(plan.Steps, func(step vars.Step) bool { return step.Shared() }) {
-		if everyone, err = s.allDetails(ctx); err != nil {
+	everyone := g.evaluated // more machines than the selected where they share
+	if slices.ContainsFunc(g.plan.Steps, func(step vars.Step) bool { return step.Shared() }) {
+		if everyone, err = g.allDetails(ctx); err != nil {
 			return err
 		}
 	}
-	p := s.work()
-	made, err := s.runVars(ctx, p, values, plan, o.generateOptions)
+	p := g.work()
+	made, err := g.runVars(ctx, p, g.values, g.plan, o.generateOptions)
 	p.stop()
 	if made == nil {
 		return err
 	}
-	fresh := plan.Made(made)
+	fresh := g.plan.Made(made)
 	reach := vars.Reached(everyone.Details, fresh)
-	notes, staleErr := values.Stale(everyone.Details, fresh)
+	notes, staleErr := g.values.Stale(everyone.Details, fresh)
 	if staleErr != nil {
-		a.Streams.Warn("what else was made from the old values is not known: %s", staleErr)
+		g.Streams.Warn("what else was made from the old values is not known: %s", staleErr)
 	}
-	a.Streams.Say("Made the values of %s anew, wrote %s.", plural(len(made.Generated), "generator"), plural(len(made.Paths), "file"))
+	g.Streams.Say("Made the values of %s anew, wrote %s.", plural(len(made.Generated), "generator"), plural(len(made.Paths), "file"))
 	for _, note := range notes {
-		a.Streams.Warn("%s", note)
+		g.Streams.Warn("%s", note)
 	}
-	s.sayReach(reach)
-	if a.config.JSON {
-		err = cmp.Or(err, a.result(rotated{generated{made, texts(s.evaluated, err)}, append([]string{}, notes...), reach, updateCommand(reach)}))
+	g.sayReach(reach)
+	if g.config.JSON {
+		err = cmp.Or(err, g.result(rotated{generated{made, texts(g.evaluated, err)}, append([]string{}, notes...), reach, updateCommand(reach)}))
 	}
-	return cmp.Or(err, s.exitFor(s.evaluated))
+	return cmp.Or(err, g.exitFor(g.evaluated))
 }
 
 // confirmIdentities asks once more before others stop knowing a machine.
