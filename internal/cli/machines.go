@@ -154,7 +154,7 @@ func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.
 	var machines []deploy.Machine
 	for _, name := range names {
 		m := s.fleet.Machines[name]
-		machine := deploy.Machine{Name: name, Class: m.Class, Address: m.Deploy.TargetHost, Details: evaluated.Details[name]}
+		machine := deploy.Machine{Name: name, Class: m.Class, Address: s.fleet.DeployOf(name, evaluated.Details[name]).TargetHost, Details: evaluated.Details[name]}
 		if failed := evaluated.Failed[name]; failed != nil {
 			machine.Err = failed
 		}

@@ -7,6 +7,7 @@
 package flake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,17 @@ type Fleet struct {
 	evalKey string // empty where nothing may be cached
 	// known are details that were evaluated together with the inventory.
 	known map[string]*Details
+}
+
+// DeployOf is where a machine is reached: as the inventory says, and what that
+// leaves open as the machine's own modules say. Details may be nil.
+func (f *Fleet) DeployOf(name string, details *Details) Deploy {
+	deploy := f.Machines[name].Deploy
+	if details != nil {
+		deploy.TargetHost = cmp.Or(deploy.TargetHost, details.Deploy.TargetHost)
+		deploy.BuildHost = cmp.Or(deploy.BuildHost, details.Deploy.BuildHost)
+	}
+	return deploy
 }
 
 // ErrNotFound says that there is no flake where one was looked for.

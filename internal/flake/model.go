@@ -25,6 +25,12 @@ type Inventory struct {
 	// Warnings are findings of the evaluation that do not stop it, such as a
 	// tag that no machine carries.
 	Warnings []string `json:"warnings,omitempty"`
+	// Violations are what services demand of the inventory and do not find, such
+	// as one controller at least. No value is made while there are any.
+	Violations []string `json:"violations,omitempty"`
+	// Folder is where the fleet's files lie below the flake's folder, as clan's
+	// `directory` says it; empty at its top.
+	Folder string `json:"folder,omitempty"`
 }
 
 // Meta names the fleet.
@@ -89,8 +95,60 @@ type Details struct {
 	// SecretUploadDirectory is where the machine's age key lies on the machine,
 	// in a file named key.txt.
 	SecretUploadDirectory string `json:"secretUploadDirectory"`
+	// Store is how the values are kept; empty where that is left to fleet.
+	Store Store `json:"store,omitzero"`
+	// Deploy is where the machine's own modules say that it is reached. What the
+	// inventory says goes first: see Fleet.DeployOf.
+	Deploy Deploy `json:"deploy,omitzero"`
+	// RequireExplicitUpdate keeps the machine out of an update of all machines:
+	// it has to be named.
+	RequireExplicitUpdate bool `json:"requireExplicitUpdate,omitempty"`
+	// Networks are further ways to the machine, the best first. They are
+	// evaluated together with Toplevel only.
+	Networks []Network `json:"networks,omitempty"`
 	// Toplevel is the system closure; nil unless asked for.
 	Toplevel *Derivation `json:"toplevel,omitempty"`
+}
+
+// Store is how a machine's values are kept in the repository.
+type Store struct {
+	// Secret is sops, age or password-store; anything else is the name of a
+	// store of the flake's own, which only its own program knows.
+	Secret string `json:"secret,omitempty"`
+	// Public is in_repo, or again a name that fleet does not know.
+	Public string `json:"public,omitempty"`
+	// Groups read every secret of the machine beside the machine itself
+	// (clan.core.sops.defaultGroups).
+	Groups []string `json:"groups,omitempty"`
+	// Recipients are the age recipients of the machine's key and of what is not
+	// deployed, in the store age (vars.settings.recipients).
+	Recipients []string `json:"recipients,omitempty"`
+}
+
+// Network is a way to a machine that a service provides.
+type Network struct {
+	// Name is the instance of the service, Technology how it connects: direct,
+	// tor, zerotier, p2p_ssh_iroh.
+	Name       string `json:"name"`
+	Technology string `json:"technology"`
+	// Priority orders networks; the highest is the first.
+	Priority int    `json:"priority"`
+	User     string `json:"user,omitempty"`
+	Port     int    `json:"port,omitempty"` // 0 is 22
+	Hosts    []Host `json:"hosts"`
+}
+
+// Host is an address, or the public value that holds it.
+type Host struct {
+	Plain string    `json:"plain,omitempty"`
+	Var   *ValueRef `json:"var,omitempty"`
+}
+
+// ValueRef names a public value.
+type ValueRef struct {
+	Machine   string `json:"machine"`
+	Generator string `json:"generator"`
+	File      string `json:"file"`
 }
 
 // Derivation is something that Nix can build.
