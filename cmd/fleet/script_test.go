@@ -17,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"fleet": func() { os.Exit(run()) },
+		"fleet":  func() { os.Exit(run()) },
+		"typing": typing,
 	})
 }
 

@@ -53,10 +53,20 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 }
 
 type generateOptions struct {
-	all, dryRun, commit bool
-	answers             string
-	timeout             time.Duration
+	all, dryRun, commit, yes bool
+	answers                  string
+	timeout                  time.Duration
 	vars.Request
+}
+
+// flags are those of both commands that make values.
+func (o *generateOptions) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
+	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
+	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "replace identities without asking")
+	cmd.Flags().StringVar(&o.answers, "answers", "", "file with the answers to prompts")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long one script may run")
 }
 
 func (a *App) varsGenerateCmd() *cobra.Command {
@@ -65,9 +75,11 @@ func (a *App) varsGenerateCmd() *cobra.Command {
 		Use:   "generate [SELECTION...]",
 		Short: "Make the values that are missing",
 		Long: `Make the values that the selected machines declare and that are missing.
-Nothing that exists is replaced unless its generator is named with --regenerate.
-Scripts run in a sandbox without network. A machine's age key is made when it
-needs one, and secrets are encrypted to the machine and all administrators.
+Nothing that exists is replaced unless its generator is named with --regenerate;
+what others know a machine by or trust (ssh keys, keys of certificate
+authorities, zerotier identities and the like) asks once more. Scripts run in a
+sandbox without network. A machine's age key is made when it needs one, and
+secrets are encrypted to the machine and all administrators.
 
 Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 {prompt: value}}}), from FLEET_PROMPT_<MACHINE>_<GENERATOR>_<PROMPT>, or from you.`,
@@ -81,11 +93,7 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 			return a.varsGenerate(cmd.Context(), args, o)
 		},
 	}
-	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
-	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
-	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
-	cmd.Flags().StringVar(&o.answers, "answers", "", "file with the answers to prompts")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long one script may run")
+	o.flags(cmd)
 	cmd.Flags().StringSliceVar(&o.Regenerate, "regenerate", nil, "generators whose values are made anew though they exist")
 	cmd.Flags().StringSliceVarP(&o.Generators, "generator", "g", nil, "only these generators, and what they need")
 	return cmd
@@ -147,6 +155,9 @@ func (g generation) run(ctx context.Context, o generateOptions) (err error) {
 		g.Streams.Say("Nothing to do: every value of %s is there.", plural(len(g.evaluated.Details), "machine"))
 	} else {
 		g.Streams.Say("%s", strings.TrimRight(g.plan.String(), "\n"))
+		if err := g.confirmIdentities(ctx, g.plan.Identities(), o.yes); err != nil {
+			return err
+		}
 		var made *vars.Report
 		p := g.work()
 		made, err = g.runVars(ctx, p, g.values, g.plan, o)

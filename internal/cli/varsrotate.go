@@ -7,27 +7,21 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/vars"
 	"github.com/spf13/cobra"
 )
 
-type rotateOptions struct {
-	generateOptions
-	yes bool
-}
-
 func (a *App) varsRotateCmd() *cobra.Command {
-	var o rotateOptions
+	var o generateOptions
 	cmd := &cobra.Command{
 		Use:   "rotate SELECTION... GENERATOR[,GENERATOR...]",
 		Short: "Replace values by new ones",
 		Long: `Make the values of the named generators anew and replace what exists; nothing
 else is touched. Afterwards it says which machines and units the new values come
 to with the next update. What others know a machine by or trust (ssh keys, keys
-of certificate authorities, zerotier identities) asks once more.`,
+of certificate authorities, zerotier identities and the like) asks once more.`,
 		Example: `  fleet vars rotate cinnabar wifi
   fleet vars rotate tag:server metrics,backup --dry-run
   fleet vars rotate --all ssh-host-key --yes`,
@@ -40,20 +34,15 @@ of certificate authorities, zerotier identities) asks once more.`,
 			return a.varsRotate(cmd.Context(), machines, o)
 		},
 	}
-	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
-	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
-	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
-	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "replace identities without asking")
-	cmd.Flags().StringVar(&o.answers, "answers", "", "file with the answers to prompts")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long one script may run")
+	o.flags(cmd)
 	return cmd
 }
 
-func (a *App) varsRotate(ctx context.Context, args []string, o rotateOptions) error {
-	return a.generate(ctx, args, o.generateOptions, func(g generation) error { return g.rotate(ctx, o) })
+func (a *App) varsRotate(ctx context.Context, args []string, o generateOptions) error {
+	return a.generate(ctx, args, o, func(g generation) error { return g.rotate(ctx, o) })
 }
 
-func (g generation) rotate(ctx context.Context, o rotateOptions) (err error) {
+func (g generation) rotate(ctx context.Context, o generateOptions) (err error) {
 	g.Streams.Say("%s", strings.TrimRight(g.plan.String(), "\n"))
 	if err := g.confirmIdentities(ctx, g.plan.Identities(), o.yes); err != nil {
 		return err
@@ -65,7 +54,7 @@ func (g generation) rotate(ctx context.Context, o rotateOptions) (err error) {
 		}
 	}
 	p := g.work()
-	made, err := g.runVars(ctx, p, g.values, g.plan, o.generateOptions)
+	made, err := g.runVars(ctx, p, g.values, g.plan, o)
 	p.stop()
 	if made == nil {
 		return err

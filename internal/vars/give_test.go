@@ -409,31 +409,3 @@ func TestStale(t *testing.T) {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
-
-func TestIdentities(t *testing.T) {
-	for name, want := range map[string]string{
-		"ssh-host-key/id_ed25519":           "an ssh key",
-		"openssh/ssh.id_ed25519":            "an ssh key",
-		"sshd/ssh_host_rsa_key":             "an ssh key",
-		"ssh-ca/ca":                         "a certificate authority",
-		"tls/ca.key":                        "a certificate authority",
-		"zerotier/zerotier-identity-secret": "a zerotier identity",
-		"wifi/password":                     "",
-		"cascade/token":                     "",
-		"machine-id/machineId":              "",
-	} {
-		generator, file, _ := strings.Cut(name, "/")
-		if got := identity(generator, file); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
-	w := newWorld(t, one(gen("ssh-host-key", `echo > $out/id_ed25519; echo > $out/id_ed25519.pub`, "id_ed25519", "id_ed25519.pub:public")))
-	rotate := Request{Regenerate: []string{"ssh-host-key"}}
-	if got := w.plan(rotate).Identities(); len(got) > 0 {
-		t.Errorf("nothing is replaced yet: %q", got)
-	}
-	w.generate(Request{})
-	if diff := cmp.Diff([]string{"ssh-host-key on web, an ssh key"}, w.plan(rotate).Identities()); diff != "" {
-		t.Error(diff)
-	}
-}

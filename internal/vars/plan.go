@@ -77,6 +77,9 @@ type Step struct {
 	// and get a new value.
 	Missing  []string `json:"missing"`
 	Replaces []string `json:"replaces"`
+	// Identity is by what others know a machine or trust the fleet, if that is
+	// among what is replaced: "an ssh key".
+	Identity string `json:"identity,omitempty"`
 	// Prompts are the questions whose answers the script reads.
 	Prompts []Question `json:"prompts"`
 	// After are the generators of this plan that run before.
@@ -181,6 +184,7 @@ func (b *planner) decide(n *Node) {
 		b.refused[n.ID] = &Refusal{ID: n.ID, Reason: reason, Replaces: step.Replaces, Mend: generateCommand(n.Machines) + " --regenerate " + n.Name}
 		return
 	}
+	step.Identity = identity(n.Def, step.Replaces)
 	for _, name := range sorted(n.Def.Prompts) {
 		prompt := n.Def.Prompts[name]
 		step.Prompts = append(step.Prompts, Question{ID: n.ID, Prompt: prompt, Machines: n.Machines, Stored: prompt.Persist && state.Present[name]})

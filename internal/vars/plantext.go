@@ -55,6 +55,9 @@ func (s Step) describe() string {
 	if len(s.Replaces) > 0 {
 		text += ": REPLACES " + strings.Join(s.Replaces, ", ")
 	}
+	if s.Identity != "" {
+		text += " (" + s.Identity + ", which others know)"
+	}
 	var asks []string
 	for _, q := range s.Prompts {
 		if q.Stored {

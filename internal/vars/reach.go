@@ -2,7 +2,6 @@ package vars
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/crs58/fleet/internal/flake"
 )
@@ -86,39 +85,4 @@ func (p *GivePlan) Given() map[ID][]string {
 		}
 	}
 	return given
-}
-
-// Identities are the generators of the plan that replace something by which
-// others know a machine or trust the fleet, with what it looks like: ssh keys,
-// keys of certificate authorities, zerotier identities.
-func (p *Plan) Identities() []string {
-	var found []string
-	for _, step := range p.Steps {
-		def := p.graph.nodes[step.ID].Def
-		for _, file := range step.Replaces {
-			if kind := identity(step.Name, file); kind != "" && def.Files[file].Secret {
-				found = append(found, step.ID.String()+", "+kind)
-				break
-			}
-		}
-	}
-	return found
-}
-
-// identity tells by the names what a secret looks like; "" for nothing special.
-func identity(generator, file string) string {
-	words := strings.FieldsFunc(strings.ToLower(generator+"/"+file), func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
-	})
-	has := func(word string) bool { return slices.Contains(words, word) }
-	ssh := slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, "ssh") })
-	switch {
-	case has("ca") || has("authority"):
-		return "a certificate authority"
-	case ssh && (has("id") || has("host") && has("key") || has("hostkey")):
-		return "an ssh key"
-	case slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "zerotier") }):
-		return "a zerotier identity"
-	}
-	return ""
 }
