@@ -326,6 +326,66 @@ func TestInstallSecretsFails(t *testing.T) {
 	}
 }
 
+// What fails while the machine boots is in the kernel's log, from where the
+// journal has it; later it is said to who switches only.
+func TestInstallSecretsWhileBooting(t *testing.T) {
+	m := newTarget(t)
+	m.write("dev/kmsg", "")
+	m.manifest(hostKey)
+	if err := os.Remove(filepath.Join(m.root, "var/lib/sops-nix/key.txt")); err != nil {
+		t.Fatal(err)
+	}
+	kernelLog := func() string {
+		data, err := os.ReadFile(filepath.Join(m.root, "dev/kmsg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	m.installSecrets()
+	if want := "<3>fleet: cannot decrypt the secret ssh.key: the key of this machine, /var/lib/sops-nix/key.txt, is missing"; !strings.HasPrefix(kernelLog(), want) {
+		t.Errorf("the kernel's log has %q, want %q", kernelLog(), want)
+	}
+	m.writeKey(m.key)
+	m.mustInstall()
+	before := kernelLog()
+	m.write("secrets/0", "{}")
+	if out, code := m.installSecrets(); code != 1 || kernelLog() != before {
+		t.Errorf("exit status %d\n%s\nkernel's log: %q", code, out, kernelLog())
+	}
+}
+
+// Run by a unit, with no switch to note it for, the installer has systemd
+// restart what reads the secrets that changed, once they are there.
+func TestInstallSecretsRestartsUnits(t *testing.T) {
+	m := newTarget(t)
+	m.write("bin/systemctl", "#!/bin/sh\necho \"$@\" \"$(cat /run/secrets/web.password)\" >>/asked\n")
+	if err := os.Chmod(filepath.Join(m.root, "bin/systemctl"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	install := func(value string) string {
+		t.Helper()
+		changed := password
+		changed.value, changed.units = value, "web.service,db.service"
+		m.manifest(hostKey, changed, empty)
+		m.mustRun("/bin/sh", "-ec", "FLEET_RESTART=now /bin/sh /install.sh /manifest /run/secrets /var/lib/sops-nix/key.txt /bin/sops cinnabar")
+		asked, err := os.ReadFile(filepath.Join(m.root, "asked"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(asked)
+	}
+	if got := install("first"); got != "" {
+		t.Errorf("while booting it asks for %q", got)
+	}
+	if got, want := install("second"), "try-restart --no-block -- db.service web.service second\n"; got != want {
+		t.Errorf("it asks for %q, want %q", got, want)
+	}
+	if got := m.restarted(); got != "" {
+		t.Errorf("it notes %q for a switch as well", got)
+	}
+}
+
 // Until every file has its owner and mode, nobody but root gets at any of them.
 func TestInstallSecretsHidesUnfinished(t *testing.T) {
 	m := newTarget(t)

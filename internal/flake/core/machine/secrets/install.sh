@@ -8,6 +8,8 @@
 # mode. Whatever fails, the generation that is there stays as it is and the exit
 # status is 1. A line of MANIFEST has, between tabs: the name, the encrypted
 # file, mode, owner, group, and the systemd units to restart, between commas.
+# They are noted for the switch that runs us; with FLEET_RESTART=now there is
+# none, and systemd is asked.
 
 set -eu
 umask 077
@@ -21,10 +23,16 @@ machine=$5
 store=$place.d
 restart_list=/run/nixos/activation-restart-list
 tab=$(printf '\t')
+current=
 next=
 
+# What is said while the machine boots goes to the kernel's log too, from where
+# the journal takes it: nobody reads along then.
 say() {
 	echo "fleet: $*" >&2
+	if [ -z "$current" ] && [ -w /dev/kmsg ] && [ ! -p /dev/kmsg ]; then
+		echo "<3>fleet: $*" >>/dev/kmsg || :
+	fi
 }
 
 fail() {
@@ -40,9 +48,10 @@ cleanup() {
 }
 
 # A root directory that stands for a machine is no place to mount something:
-# it would outlive us on the machine at hand.
+# it would outlive us on the machine at hand. A machine whose first stage is a
+# systemd activates from there, for itself.
 in_chroot() {
-	[ "$(uname -s)" != Darwin ] || return 1
+	[ "$(uname -s)" != Darwin ] && [ -z "${IN_NIXOS_SYSTEMD_STAGE1-}" ] || return 1
 	[ ! -e /proc/1/root ] || [ "$(stat -L -c %d:%i /proc/1/root)" != "$(stat -L -c %d:%i /)" ]
 }
 
@@ -83,13 +92,18 @@ decrypt() {
 		fail "cannot decrypt the secret $name with the key $key: $message"
 }
 
+# restart_later UNIT… notes units for the switch.
+restart_later() {
+	mkdir -p "${restart_list%/*}"
+	printf '%s\n' "$@" >>"$restart_list"
+}
+
 # The same content, mode and owner in both generations.
 same() {
 	[ -f "$1" ] && [ "$(stat -c '%a %u %g' "$1")" = "$(stat -c '%a %u %g' "$2")" ] &&
 		[ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ]
 }
 
-current=
 if [ -L "$place" ]; then
 	current=$(readlink "$place")
 	[ -d "$current" ] || current=
@@ -121,22 +135,24 @@ while IFS=$tab read -r name source mode owner group units; do
 	chmod "$mode" "$next/$name"
 	if [ -z "$current" ] || ! same "$current/$name" "$next/$name"; then
 		changed=yes
-		restart="$restart${units:+,$units}"
+		restart="$restart,$units"
 	fi
 done <"$manifest"
 
 if [ -n "$changed" ] || [ "$(ls -A "$current")" != "$(ls -A "$next")" ]; then
-	# Noted first: a restart too many does no harm, one too few does. With
-	# nothing there before, the system is booting and starts its units anyway.
-	if [ -n "$current" ] && [ -n "$restart" ]; then
-		mkdir -p "${restart_list%/*}"
-		echo "${restart#,}" | tr ',' '\n' | sort -u >>"$restart_list"
-	fi
+	# With nothing there before, the system is booting and starts its units anyway.
+	units=$([ -z "$current" ] || echo "$restart" | tr ',' '\n' | sort -u)
+	# Noted first: a restart too many does no harm, one too few does.
+	# shellcheck disable=SC2086 # units are words
+	[ -z "$units" ] || [ -n "${FLEET_RESTART-}" ] || restart_later $units
 	chmod 0751 "$next"
 	ln -sfn "$next" "$place.new"
 	mv -fT "$place.new" "$place"
 	current=$next
 	next=
+	# shellcheck disable=SC2086
+	[ -z "$units" ] || [ -z "${FLEET_RESTART-}" ] || systemctl try-restart --no-block -- $units ||
+		say "warning: not all of these could be restarted:" $units
 fi
 
 for generation in "$store"/*; do
