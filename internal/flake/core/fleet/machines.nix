@@ -49,6 +49,9 @@ let
     class: name:
     if class == "nixos" then inputs.nixpkgs.lib.nixosSystem else (nix-darwin name).lib.darwinSystem;
 
+  # With the input sops-nix, secrets are deployed through it.
+  sopsNix = class: inputs.sops-nix."${class}Modules".sops or { };
+
   build =
     name: machine:
     let
@@ -63,7 +66,7 @@ let
         modules = [
           {
             _file = "inventory.machines.${name}";
-            imports = [ ../machine ];
+            imports = [ ../machine ] ++ lib.optional (inputs ? sops-nix) (sopsNix class);
             clan.core.settings = {
               inherit (config.fleet) directory;
               inherit (config.inventory.meta) name domain;

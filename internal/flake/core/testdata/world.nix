@@ -1,6 +1,7 @@
 # The inputs of a test fleet: the offline nixpkgs and its counterparts from the
 # folder `offline`. With `peers`, a folder with the real ones, their lib,
-# flake-parts and import-tree; the packages and modules stay the offline ones.
+# flake-parts, import-tree and sops-nix; the packages and modules stay the
+# offline ones. What is in `beside` a fleet takes as an input if it wants to.
 {
   offline,
   peers ? null,
@@ -34,6 +35,14 @@ in
   inherit nixpkgs;
   nix-darwin = flake (offline + "/nix-darwin") { inherit nixpkgs; };
   home-manager = flake (offline + "/home-manager") { inherit nixpkgs; };
+  beside.sops-nix =
+    if peers == null then
+      import ./sops-nix
+    else
+      {
+        nixosModules.sops = peers + "/sops-nix/modules/sops";
+        darwinModules.sops = peers + "/sops-nix/modules/nix-darwin";
+      };
 }
 // (
   if peers == null then

@@ -94,8 +94,9 @@ in
       ];
       default = "services";
       description = ''
-        What the secret must be there for. Secrets for users are put in place
-        before users are made and therefore belong to root.
+        What the secret must be there for. Secrets for activation and for users are
+        put in place before users are made and therefore belong to root. Those for
+        partitioning are for who installs the machine and never put on it.
       '';
     };
 
