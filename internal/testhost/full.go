@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,9 @@ func (full) prepare(h *Host) error {
 	repo, err := repository()
 	if err != nil {
 		return err
+	}
+	if len(h.users) > 0 {
+		return errors.New("a full test host has no users besides root")
 	}
 	h.path = "/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	debian := filepath.Join(repo, ".cache/debian")

@@ -28,6 +28,8 @@ type Options struct {
 	// DiskMB, unless 0, puts /nix on a file system of that many megabytes, so
 	// that [Host.FillDisk] can fill it.
 	DiskMB int
+	// Users have an account besides root. Light hosts only.
+	Users []User
 }
 
 // Host is one test machine. Its methods are safe for concurrent use.
@@ -48,6 +50,7 @@ type Host struct {
 	link   string // the bridge's end of the veth pair
 	folder string // the host's folder on the driver's machine
 	diskMB int
+	users  []User
 	path   string // PATH of all that runs in the host
 
 	mu        sync.Mutex
@@ -138,7 +141,7 @@ func (n *Network) newHost(k kind, o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Name: o.Name, HostKey: public, ClientKey: n.ClientKey, kind: k, diskMB: o.DiskMB}
+	h := &Host{Name: o.Name, HostKey: public, ClientKey: n.ClientKey, kind: k, diskMB: o.DiskMB, users: o.Users}
 	if err := n.plug(h); err != nil {
 		return nil, fmt.Errorf("test host %s: %w", o.Name, err)
 	}

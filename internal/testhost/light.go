@@ -24,7 +24,11 @@ func (light) prepare(h *Host) error {
 	if err != nil {
 		return err
 	}
-	h.path = "/run/current-system/sw/bin:" + filepath.Join(repo, ".cache/bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"
+	dir, err := cache(repo)
+	if err != nil {
+		return err
+	}
+	h.path = "/run/current-system/sw/bin:" + filepath.Join(dir, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"
 	for dir, mode := range map[string]os.FileMode{
 		"nix": 0o755, "home": 0o755, "boot": 0o755, "srv": 0o755, "opt": 0o755, "var/lib": 0o755, "var/log": 0o755, "root": 0o700, "root/.ssh": 0o700,
 	} {
@@ -36,9 +40,7 @@ func (light) prepare(h *Host) error {
 		path, content string
 		mode          os.FileMode
 	}{
-		{"etc/passwd", "root:x:0:0:root:/root:/bin/sh\nsshd:x:101:65534::/run/sshd:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n", 0o644},
 		{"etc/group", "root:x:0:\nwheel:x:1:root\nusers:x:100:\nnogroup:x:65534:\n", 0o644},
-		{"etc/shadow", "root:*:20000::::::\nsshd:*:20000::::::\nnobody:*:20000::::::\n", 0o600},
 		{"etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files\n", 0o644},
 		{"etc/ssh/sshd_config", sshdConfig(h), 0o644},
 	} {
@@ -49,6 +51,9 @@ func (light) prepare(h *Host) error {
 	if err := h.writeAccess(repo); err != nil {
 		return err
 	}
+	if err := h.writeUsers(); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(h.folder, "init"), []byte(lightInit), 0o700)
 }
 
@@ -57,7 +62,11 @@ func (light) command(h *Host) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	bin := filepath.Join(repo, ".cache/bin")
+	dir, err := cache(repo)
+	if err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(dir, "bin")
 	nix, err := filepath.EvalSymlinks(filepath.Join(bin, "nix"))
 	if err != nil {
 		return nil, fmt.Errorf("the light test hosts need Nix, run .ci/setup: %w", err)
@@ -69,7 +78,7 @@ func (light) command(h *Host) (*exec.Cmd, error) {
 		return nil, err
 	}
 	shown := []string{"/usr", bin}
-	if unpacked := filepath.Join(repo, ".cache/nix"); strings.HasPrefix(nix, unpacked+"/") {
+	if unpacked := filepath.Join(dir, "nix"); strings.HasPrefix(nix, unpacked+"/") {
 		shown = append(shown, unpacked)
 	}
 	for _, static := range []string{"/bin/bash-static", "/bin/busybox"} {

@@ -41,6 +41,15 @@ func command(input, name string, args ...string) error {
 	return nil
 }
 
+// cache is the folder that .ci/setup fills, by its real name: it may be a link.
+func cache(repo string) (string, error) {
+	dir, err := filepath.EvalSymlinks(filepath.Join(repo, ".cache"))
+	if err != nil {
+		return "", fmt.Errorf("the test hosts need what .ci/setup brings: %w", err)
+	}
+	return dir, nil
+}
+
 // repository is the root of the project, found upwards of the test's folder.
 func repository() (string, error) {
 	dir, err := os.Getwd()
