@@ -182,11 +182,24 @@ func (s *session) deployOptions() deploy.Options {
 	}
 }
 
-// dial reaches a machine that known_hosts knows, or that shows a host key which
-// the fleet made for it: after its first deploy it may have taken that one.
+// dial reaches a machine as root, which whoever it lets in may have to become.
 func (s *session) dial(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
+	conn, err := s.reach(ctx, machine, host)
+	if err != nil {
+		return nil, err
+	}
+	root, err := conn.AsRoot(ctx)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return root, nil
+}
+
+// reach connects to a machine that known_hosts knows, or that shows a host key
+// which the fleet made for it: after its first deploy it may have taken that one.
+func (s *session) reach(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
 	config := ssh.Config{Target: host, Env: s.Environ}
-	conn, err := ssh.Dial(ctx, config)
+	conn, err := s.dialer.Dial(ctx, config)
 	if s.fleet.Dir == "" || !errors.Is(err, ssh.ErrHostKeyUnknown) && !errors.Is(err, ssh.ErrHostKeyChanged) {
 		return conn, err
 	}
@@ -199,7 +212,7 @@ func (s *session) dial(ctx context.Context, machine string, host ssh.Target) (*s
 	if len(config.HostKeys) == 0 {
 		return nil, err
 	}
-	conn, pinnedErr := ssh.Dial(ctx, config)
+	conn, pinnedErr := s.dialer.Dial(ctx, config)
 	if errors.Is(pinnedErr, ssh.ErrHostKeyChanged) {
 		return nil, err // neither key; the message about known_hosts tells more
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/crs58/fleet/internal/inventory"
 	"github.com/crs58/fleet/internal/nix"
 	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/ssh"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/spf13/cobra"
 )
@@ -23,6 +24,7 @@ type session struct {
 	nix    *nix.CLI
 	loader *flake.Loader
 	fleet  *flake.Fleet
+	dialer ssh.Dialer // of all hosts
 
 	keysOnce sync.Once
 	keys     *secrets.Identities
@@ -60,6 +62,11 @@ func (a *App) load(ctx context.Context, load func(l *flake.Loader, ctx context.C
 		return nil, err
 	}
 	s := &session{App: a}
+	if a.Streams.CanPrompt() {
+		s.dialer.Ask = func(ctx context.Context, question string) (string, error) {
+			return a.Streams.Ask(ctx, term.Question{Label: question, Hidden: true, Once: true})
+		}
+	}
 	s.nix = nix.New(nix.Options{
 		Env:               a.Environ,
 		LogDir:            filepath.Join(a.config.StateDir, "logs"),

@@ -29,7 +29,8 @@ type Options struct {
 	Nix nix.Executor
 	// Directory is the flake's folder, which relative root: paths are below.
 	Directory string
-	// Dial reaches the host of an SSH address, which is that of a machine.
+	// Dial reaches the host of an SSH address, which is that of a machine, as
+	// root, and bounds each step of that by itself.
 	Dial func(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error)
 	// MachineKey gives a machine's private age key, as
 	// secrets.MachinePrivateKey does and with its errors.
@@ -50,7 +51,7 @@ type Limits struct{ Reach, Build, Copy, Activate int }
 
 // Timeouts bounds the waits; zero is the default.
 type Timeouts struct {
-	// Reach bounds connecting to a machine and looking at it.
+	// Reach bounds looking at a machine.
 	Reach time.Duration
 	// Activate bounds the wait for an activation; one that takes longer goes on
 	// and its outcome is unknown.

@@ -110,17 +110,18 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	return s
 }
 
-// look connects to a machine and inspects it, within the time for that.
+// look connects to a machine and inspects it, within the time for that. The
+// connection has bounds of its own, which leave a person time for a password.
 func (d *Deployer) look(ctx context.Context, m Machine) (Facts, string, error) {
 	t, err := d.target(m.Name, m.Class, m.Address)
 	if err != nil {
 		return Facts{}, m.Address, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
-	defer cancel()
 	if err := t.Connect(ctx); err != nil {
 		return Facts{}, t.String(), err
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
+	defer cancel()
 	keyFile := ""
 	if m.Details != nil {
 		keyFile = keyPath(m.Details)

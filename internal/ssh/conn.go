@@ -10,11 +10,20 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Conn is an authenticated connection to a host. Its methods may be used by
-// many goroutines at once: up to eight sessions run, the others wait.
+// Conn is an authenticated connection to a host, on which everything is done as
+// the user that logged in, or as root: see [Conn.AsRoot]. Its methods may be
+// used by many goroutines at once: up to eight sessions run, the others wait.
 type Conn struct {
+	*connection
+	as *elevation // nil: as the user that logged in
+}
+
+// connection is what the faces of a connection have in common.
+type connection struct {
 	cfg    Config
 	host   string
+	user   string // that logged in
+	dialer *Dialer
 	client *ssh.Client
 	wire   *wire
 	slots  chan struct{}
@@ -22,13 +31,17 @@ type Conn struct {
 
 	mu    sync.Mutex
 	cause error // why the connection is closed, as far as known
+
+	rootOnce turn
+	root     *elevation // how root is reached; nil until that is known
 }
 
-func newConn(cfg Config, client *ssh.Client, wire *wire) *Conn {
-	c := &Conn{
-		cfg: cfg, host: cfg.Target.Host, client: client, wire: wire,
-		slots: make(chan struct{}, maxSessions),
-		done:  make(chan struct{}),
+func newConn(d *Dialer, cfg Config, user string, client *ssh.Client, wire *wire) *Conn {
+	c := &connection{
+		cfg: cfg, host: cfg.Target.Host, user: user, dialer: d, client: client, wire: wire,
+		slots:    make(chan struct{}, maxSessions),
+		done:     make(chan struct{}),
+		rootOnce: newTurn(),
 	}
 	go func() {
 		err := client.Wait()
@@ -39,11 +52,11 @@ func newConn(cfg Config, client *ssh.Client, wire *wire) *Conn {
 		close(c.done)
 	}()
 	go c.keepAlive()
-	return c
+	return &Conn{connection: c}
 }
 
 // Close ends the connection and all that runs on it.
-func (c *Conn) Close() error {
+func (c *connection) Close() error {
 	c.setCause(errors.New("it was closed here"))
 	c.wire.Close() // not a polite goodbye, which could block on a dead line
 	<-c.done
@@ -51,9 +64,9 @@ func (c *Conn) Close() error {
 }
 
 // Done is closed when the connection is, from whichever side.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+func (c *connection) Done() <-chan struct{} { return c.done }
 
-func (c *Conn) setCause(err error) {
+func (c *connection) setCause(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause == nil {
@@ -63,7 +76,7 @@ func (c *Conn) setCause(err error) {
 
 // settle waits a moment for the end of the connection, which is told after
 // the end of a session that came with it.
-func (c *Conn) settle() {
+func (c *connection) settle() {
 	select {
 	case <-c.done:
 	case <-time.After(100 * time.Millisecond):
@@ -71,7 +84,7 @@ func (c *Conn) settle() {
 }
 
 // why gives kind (ErrClosed or ErrConnectionLost) with host and reason.
-func (c *Conn) why(kind error) error {
+func (c *connection) why(kind error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cause == nil {
@@ -82,7 +95,7 @@ func (c *Conn) why(kind error) error {
 
 // keepAlive asks a silent host whether it is there, and closes the connection
 // when it has been silent for too long. Whatever arrives is a sign of life.
-func (c *Conn) keepAlive() {
+func (c *connection) keepAlive() {
 	ticker := time.NewTicker(c.cfg.KeepAlive)
 	defer ticker.Stop()
 	idle := make(chan struct{}, 1) // holds a token unless a question is unanswered

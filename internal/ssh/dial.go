@@ -16,9 +16,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// Dial reaches a host on its own, with nobody to ask for secrets.
+func Dial(ctx context.Context, cfg Config) (*Conn, error) {
+	return new(Dialer).Dial(ctx, cfg)
+}
+
 // Dial reaches the host, checks its key and authenticates. It is the only
 // handshake that a host sees from us: everything else shares the connection.
-func Dial(ctx context.Context, cfg Config) (*Conn, error) {
+func (d *Dialer) Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	cfg = cfg.withDefaults()
 	s, err := resolve(ctx, cfg)
 	if err != nil {
@@ -53,7 +58,7 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	raw.SetDeadline(time.Time{})
-	return newConn(cfg, client, wire), nil
+	return newConn(d, cfg, s.user, client, wire), nil
 }
 
 // handshake makes an SSH connection of a byte stream, which may come from a

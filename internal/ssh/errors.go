@@ -21,6 +21,8 @@ var (
 	ErrHostKeyChanged = errors.New("host key has changed")
 	// ErrHostKeyRevoked: known_hosts says that the key must not be trusted.
 	ErrHostKeyRevoked = errors.New("host key is revoked")
+	// ErrNotRoot: the user that logged in can neither be root nor become it.
+	ErrNotRoot = errors.New("root is needed")
 	// ErrClosed: the connection was gone before the command was sent; nothing ran.
 	ErrClosed = errors.New("connection is closed")
 	// ErrConnectionLost: the connection broke while the command ran; its outcome is unknown.

@@ -39,9 +39,17 @@ func (c Command) name() string {
 // unknown as well. The command loses its streams and is sent SIGTERM, which
 // OpenSSH passes on except for root: what must be stoppable belongs into a unit.
 func (c *Conn) Run(ctx context.Context, cmd Command) error {
-	line, err := commandLine(cmd.Args)
+	args, prefix := c.wrap(cmd.Args)
+	line, err := commandLine(args)
 	if err != nil {
 		return fmt.Errorf("run on %s: %w", c.host, err)
+	}
+	if prefix != nil {
+		input := cmd.Stdin
+		if input == nil {
+			input = strings.NewReader("")
+		}
+		cmd.Stdin = io.MultiReader(prefix, input)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -96,7 +104,7 @@ func (c *Conn) Output(ctx context.Context, args ...string) (string, error) {
 }
 
 // result says how a session ended.
-func (c *Conn) result(err error, command string, tail *tail) error {
+func (c *connection) result(err error, command string, tail *tail) error {
 	var exit *ssh.ExitError
 	var missing *ssh.ExitMissingError
 	switch {

@@ -19,7 +19,7 @@ type session struct {
 
 // start runs line on the host once a slot is free. The returned session
 // finishes by itself; abandon cuts it short.
-func (c *Conn) start(ctx context.Context, line string, prepare func(*ssh.Session) error) (*session, error) {
+func (c *connection) start(ctx context.Context, line string, prepare func(*ssh.Session) error) (*session, error) {
 	select {
 	case <-c.done:
 		return nil, c.why(ErrClosed)
@@ -69,7 +69,7 @@ func (c *Conn) start(ctx context.Context, line string, prepare func(*ssh.Session
 
 // open opens a session. A host that has too many refuses; since it still
 // counts those that ended a moment ago, that is worth a second try.
-func (c *Conn) open() (*ssh.Session, error) {
+func (c *connection) open() (*ssh.Session, error) {
 	for pause := 10 * time.Millisecond; ; pause *= 2 {
 		s, err := c.client.NewSession()
 		var refused *ssh.OpenChannelError
@@ -85,7 +85,7 @@ func (c *Conn) open() (*ssh.Session, error) {
 }
 
 // abandonStarting ends a session whose start nobody waits for any more.
-func (c *Conn) abandonStarting(s *session, started <-chan error) {
+func (c *connection) abandonStarting(s *session, started <-chan error) {
 	select {
 	case err := <-started:
 		if err == nil {
@@ -98,7 +98,7 @@ func (c *Conn) abandonStarting(s *session, started <-chan error) {
 
 // startError says what is known when a command could not be started; sent is
 // whether the host may have begun it nevertheless.
-func (c *Conn) startError(err error, sent bool) error {
+func (c *connection) startError(err error, sent bool) error {
 	var refused *ssh.OpenChannelError
 	select {
 	case <-c.done:

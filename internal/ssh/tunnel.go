@@ -137,7 +137,8 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { local.Close() })()
 	args := []string{t.program, "--stdio"}
-	line, err := commandLine(args)
+	wrapped, prefix := t.conn.wrap(args)
+	line, err := commandLine(wrapped)
 	if err != nil {
 		return err
 	}
@@ -153,6 +154,9 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 		return err
 	}
 	go func() {
+		if prefix != nil {
+			_, _ = io.Copy(stdin, prefix)
+		}
 		// Ends when either side does; a half-closed connection can still receive.
 		_, _ = io.Copy(counter{stdin, &t.sent}, local)
 		_ = stdin.Close()

@@ -18,11 +18,13 @@ import (
 var ErrCancelled = errors.New("cancelled at the prompt")
 
 // Question is what Ask asks. Hidden answers are not echoed and are asked for
-// twice; Multiline answers end with Ctrl-D.
+// twice, unless Once says that a wrong one would be noticed; Multiline answers
+// end with Ctrl-D.
 type Question struct {
 	Label     string
 	Help      string
 	Hidden    bool
+	Once      bool
 	Multiline bool
 }
 
@@ -48,7 +50,7 @@ func (s *Streams) Ask(ctx context.Context, q Question) (string, error) {
 	}
 	for range attempts {
 		answer, err := s.readRaw(ctx, q.Label, q)
-		if err != nil || !q.Hidden {
+		if err != nil || !q.Hidden || q.Once {
 			return answer, err
 		}
 		again, err := s.readRaw(ctx, "once more", q)

@@ -135,6 +135,10 @@ func TestAskHidden(t *testing.T) {
 	if _, _, err := ask(t, Question{Label: "password", Hidden: true}, "a\r", "b\r", "c\r", "d\r", "e\r", "f\r"); err == nil || !strings.Contains(err.Error(), "differed 3 times") {
 		t.Error(err)
 	}
+	answer, screen, err = ask(t, Question{Label: "password", Hidden: true, Once: true}, "s3cret\r")
+	if answer != "s3cret" || err != nil || strings.Contains(screen, "s3cret") || strings.Contains(screen, "once more") {
+		t.Errorf("once: %q, %v, screen %q", answer, err, screen)
+	}
 }
 
 // What is typed before its question comes is its answer.
