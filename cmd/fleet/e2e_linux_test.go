@@ -176,7 +176,11 @@ func (d *demo) testSecondUpdate(t *testing.T) {
 			t.Errorf("the status of %s: %+v", name, s)
 		}
 	}
+	check := d.must(t, append([]string{"vars", "check", "--remote"}, servers...)...)
 	for _, machine := range servers {
+		if want := machine + ": Keys match - decryption should work\n"; !strings.Contains(check.stderr(), want) {
+			t.Errorf("fleet vars check --remote does not say %q:\n%s", want, check)
+		}
 		if after := snapshot(t, d.hosts[machine]); after != before[machine] {
 			t.Errorf("the second update changed %s:\nbefore:\n%s\nafter:\n%s", machine, before[machine], after)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/host"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/crs58/fleet/internal/vars"
 	"github.com/hashicorp/go-multierror"
@@ -13,7 +14,8 @@ import (
 )
 
 func (a *App) varsCheckCmd() *cobra.Command {
-	return &cobra.Command{
+	var remote bool
+	cmd := &cobra.Command{
 		Use:   "check [SELECTION...]",
 		Short: "Find what is wrong with values and keys",
 		Long: `Look at every value of the selected machines (all machines, if none is named):
@@ -21,9 +23,14 @@ that it is there, is up to date, is encrypted if and only if it is secret, can b
 read by exactly those who should and opens with your keys, and that the two
 halves of each machine's key belong together. When all machines are selected the
 whole repository is looked at: values that nothing declares any more, keys that
-cannot be used, files that an interrupted run has left. It changes nothing.`,
+cannot be used, files that an interrupted run has left.
+
+With --remote the machines themselves are looked at too: that the age key on each
+is the one of its key.json, so that it can decrypt its secrets, and that these
+are there. A private key stays where it is. It changes nothing.`,
 		Example: `  fleet vars check
   fleet vars check cinnabar
+  fleet vars check --remote tag:server
   fleet vars check --json`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
@@ -32,18 +39,22 @@ cannot be used, files that an interrupted run has left. It changes nothing.`,
 			if err != nil {
 				return err
 			}
-			return s.checkVars(cmd.Context())
+			return s.checkVars(cmd.Context(), remote)
 		},
 	}
+	cmd.Flags().BoolVar(&remote, "remote", false, "look at the keys and secrets on the machines too")
+	return cmd
 }
 
 // checked is the result of `vars check`.
 type checked struct {
 	*vars.Audit
-	Errors []string `json:"errors"`
+	// Remote are the machines that --remote looked at.
+	Remote []host.Remote `json:"remote,omitempty"`
+	Errors []string      `json:"errors"`
 }
 
-func (s *evaluation) checkVars(ctx context.Context) error {
+func (s *evaluation) checkVars(ctx context.Context, remote bool) error {
 	s.sayFailed(s.evaluated)
 	values, done, err := s.values(ctx, s.evaluated.Details)
 	if err != nil {
@@ -54,8 +65,14 @@ func (s *evaluation) checkVars(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var remotes []host.Remote
+	if remote {
+		if remotes, err = s.checkRemote(ctx, values, audit); err != nil {
+			return err
+		}
+	}
 	if s.config.JSON {
-		err = s.writeJSON(checked{audit, texts(s.evaluated, nil)})
+		err = s.writeJSON(checked{audit, remotes, texts(s.evaluated, nil)})
 	} else {
 		err = s.showAudit(audit, len(s.evaluated.Details))
 	}
@@ -63,6 +80,25 @@ func (s *evaluation) checkVars(ctx context.Context) error {
 		return exit(exitFailed)
 	}
 	return cmp.Or(err, s.exitFor(s.evaluated))
+}
+
+// checkRemote looks at the machines and adds what is wrong there to an audit.
+func (s *evaluation) checkRemote(ctx context.Context, values *vars.Fleet, audit *vars.Audit) ([]host.Remote, error) {
+	p := s.progress()
+	o := s.deployOptions()
+	o.OnEvent = p.deploy
+	remotes, findings, err := host.CheckRemote(ctx, o, values, s.machines(s.evaluated.Names(), s.evaluated))
+	p.clear()
+	audit.Findings = append(audit.Findings, findings...)
+	for _, r := range remotes {
+		switch r.Key {
+		case host.KeyMatches:
+			s.Streams.Say("%s: Keys match - decryption should work", r.Machine)
+		case host.KeyNotNeeded:
+			s.Streams.Say("%s: it has no secrets", r.Machine)
+		}
+	}
+	return remotes, err
 }
 
 func (s *session) showAudit(audit *vars.Audit, machines int) error {

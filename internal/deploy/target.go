@@ -31,6 +31,11 @@ type Target interface {
 	// Inspect looks at the machine and changes nothing. keyFile is where the
 	// machine's age key lies; empty if nobody knows.
 	Inspect(ctx context.Context, keyFile string) (Facts, error)
+	// Holds tells which of some files the machine has, with the public half of the
+	// key in keyFile if it can be derived there.
+	Holds(ctx context.Context, keyFile string, files []string) (Holdings, error)
+	// ReadFile gives the beginning of a file, at most limit bytes.
+	ReadFile(ctx context.Context, path string, limit int) ([]byte, error)
 	// Store is the URI of the machine's Nix store for nix copy.
 	Store(ctx context.Context) (string, error)
 	// StoreErr is what went wrong on the machine's side of Store, which Nix
