@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -77,7 +78,9 @@ func (a *App) varsGenerateCmd() *cobra.Command {
 		Long: `Make the values that the selected machines declare and that are missing.
 Nothing that exists is replaced unless its generator is named with --regenerate;
 what others know a machine by or trust (ssh keys, keys of certificate
-authorities, zerotier identities and the like) asks once more. Scripts run in a
+authorities, zerotier identities and the like) asks once more. Where a generator
+has some of its files and lacks others, or has another validation than before,
+--keep leaves what is there and makes only what is missing. Scripts run in a
 sandbox without network. A machine's age key is made when it needs one, and
 secrets are encrypted to the machine and all administrators.
 
@@ -86,7 +89,8 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 		Example: `  fleet vars generate cinnabar
   fleet vars generate --all --dry-run
   fleet vars generate tag:workstation --answers answers.yaml
-  fleet vars generate cinnabar --regenerate wifi`,
+  fleet vars generate cinnabar --regenerate wifi
+  fleet vars generate cinnabar --keep certificate`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -95,6 +99,7 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 	}
 	o.flags(cmd)
 	cmd.Flags().StringSliceVar(&o.Regenerate, "regenerate", nil, "generators whose values are made anew though they exist")
+	cmd.Flags().StringSliceVar(&o.Keep, "keep", nil, "generators whose values stay though something has changed; only missing files are made")
 	cmd.Flags().StringSliceVarP(&o.Generators, "generator", "g", nil, "only these generators, and what they need")
 	return cmd
 }
@@ -135,6 +140,11 @@ func (a *App) generate(ctx context.Context, args []string, o generateOptions, do
 	if err != nil {
 		return err
 	}
+	if !o.dryRun && a.Streams.CanPrompt() {
+		if plan, err = a.offerToKeep(ctx, values, plan); err != nil {
+			return err
+		}
+	}
 	if o.dryRun {
 		if a.config.JSON {
 			return cmp.Or(a.writeJSON(plan), s.exitFor(s.evaluated))
@@ -145,12 +155,44 @@ func (a *App) generate(ctx context.Context, args []string, o generateOptions, do
 	return do(generation{s, values, plan})
 }
 
+// offerToKeep asks about the generators that are refused because some of their
+// files exist and others do not, and plans anew with what is to be kept.
+func (a *App) offerToKeep(ctx context.Context, values *vars.Fleet, plan *vars.Plan) (*vars.Plan, error) {
+	asked := map[string]bool{}
+	for {
+		i := slices.IndexFunc(plan.Refused, func(r vars.Refusal) bool { return r.Keep != "" && len(r.Missing) > 0 && !asked[r.Name] })
+		if i < 0 {
+			return plan, nil
+		}
+		name := plan.Refused[i].Name
+		asked[name] = true
+		var partly []string
+		for _, r := range plan.Refused {
+			if r.Name == name && len(r.Missing) > 0 {
+				partly = append(partly, fmt.Sprintf("%s has %s and lacks %s", r.ID, strings.Join(r.Replaces, ", "), strings.Join(r.Missing, ", ")))
+			}
+		}
+		ok, err := a.Streams.Confirm(ctx, strings.Join(partly, "; ")+". Make only what is missing, though it need not belong to what is there?")
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		req := plan.Request
+		req.Keep = append(slices.Clone(req.Keep), name)
+		if plan, err = values.Plan(ctx, req); err != nil {
+			return nil, err
+		}
+	}
+}
+
 func (a *App) varsGenerate(ctx context.Context, args []string, o generateOptions) error {
 	return a.generate(ctx, args, o, func(g generation) error { return g.run(ctx, o) })
 }
 
 func (g generation) run(ctx context.Context, o generateOptions) (err error) {
-	report := &vars.Report{Generated: []vars.ID{}, Rewrapped: []vars.Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
+	report := vars.NewReport()
 	if g.plan.Empty() {
 		g.Streams.Say("Nothing to do: every value of %s is there.", plural(len(g.evaluated.Details), "machine"))
 	} else {

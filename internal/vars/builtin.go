@@ -9,20 +9,26 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/secrets"
 )
 
 // maker makes the files of one kind of built-in generator. It is the settings of
 // that kind, as the options in core/machine/vars/builtins.nix declare them.
 type maker interface {
+	// make makes all files, or with material.source those that are made from it.
 	make(m material) (map[string][]byte, error)
 }
 
 // material is all that a maker works with.
 type material struct {
 	inputs map[string]map[string][]byte // dependency → file → value
+	// source is the file of builtinSources where it exists and only the others are
+	// to be made, so that they belong to it; nil otherwise.
+	source []byte
 	// random is what secrets are made of. The libraries for age, bcrypt and ECDSA
 	// take theirs from crypto/rand whatever they are given.
 	random io.Reader
@@ -31,7 +37,7 @@ type material struct {
 
 // builtin makes the files of a built-in generator. No foreign code runs for it,
 // so it needs no sandbox and works on every platform.
-func (r *run) builtin(ctx context.Context, n *Node) (map[string][]byte, error) {
+func (r *run) builtin(ctx context.Context, step Step, n *Node) (map[string][]byte, error) {
 	inputs, err := r.inputs(ctx, n)
 	if err != nil {
 		return nil, err
@@ -40,11 +46,30 @@ func (r *run) builtin(ctx context.Context, n *Node) (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("generator %s: %w", n.ID, err)
 	}
-	files, err := m.make(material{inputs: inputs, random: rand.Reader, now: r.opts.Now()})
+	with := material{inputs: inputs, random: rand.Reader, now: r.opts.Now()}
+	if step.From != "" {
+		if with.source, err = secrets.Open(ctx, r.Layout, n.ref(step.From), r.Identities); err != nil {
+			return nil, fmt.Errorf("generator %s makes %s from %s: %w", n.ID, strings.Join(step.Missing, ", "), step.From, err)
+		}
+	}
+	files, err := m.make(with)
+	if err != nil && with.source != nil {
+		err = fmt.Errorf("the %s that is there: %w", step.From, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("generator %s: %w", n.ID, err)
 	}
 	return files, nil
+}
+
+// builtinSources are the files that all other files of their kind follow from.
+var builtinSources = map[string]string{
+	"ssh-key":   "id_ed25519",
+	"age-key":   "key.txt",
+	"wireguard": "privatekey",
+	"password":  "password",
+	"x509-ca":   "ca.key",
+	"x509-leaf": "tls.key",
 }
 
 // parseBuiltin gives the maker of what the flake tells.

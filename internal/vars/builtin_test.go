@@ -273,11 +273,6 @@ func TestRunOfBuiltins(t *testing.T) {
 	}
 	w.fleet.Env = []string{"PATH=" + bin, "HOME=" + t.TempDir()}
 	w.opts.Builder = nil
-	builtin := func(name, kind, settings string, files ...string) *genT {
-		g := gen(name, "", files...)
-		g.Script, g.Builtin = nil, &flake.Builtin{Kind: kind, Settings: json.RawMessage(settings)}
-		return g
-	}
 	w.set(map[string][]*genT{
 		"web": {
 			shared(builtin("ca", "x509-ca", `{"commonName":"CA","days":30}`, "ca.key:local", "ca.crt:public")),

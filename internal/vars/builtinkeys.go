@@ -1,10 +1,12 @@
 package vars
 
 import (
+	"crypto"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -23,12 +25,8 @@ func (k *sshKey) make(m material) (map[string][]byte, error) {
 	if strings.ContainsAny(k.Comment, "\r\n") {
 		return nil, fmt.Errorf("the comment %q has more than one line", k.Comment)
 	}
-	seed := make([]byte, ed25519.SeedSize)
-	if _, err := io.ReadFull(m.random, seed); err != nil {
-		return nil, err
-	}
-	private := ed25519.NewKeyFromSeed(seed)
-	block, err := ssh.MarshalPrivateKey(private, k.Comment)
+	files := map[string][]byte{}
+	private, err := k.private(m, files)
 	if err != nil {
 		return nil, err
 	}
@@ -40,16 +38,51 @@ func (k *sshKey) make(m material) (map[string][]byte, error) {
 	if k.Comment != "" {
 		line += " " + k.Comment
 	}
-	return map[string][]byte{
-		"id_ed25519":     pem.EncodeToMemory(block),
-		"id_ed25519.pub": []byte(line + "\n"),
-	}, nil
+	files["id_ed25519.pub"] = []byte(line + "\n")
+	return files, nil
+}
+
+// private is the key that is there, of whatever type, or a new one among files.
+func (k *sshKey) private(m material, files map[string][]byte) (crypto.Signer, error) {
+	if m.source != nil {
+		key, err := ssh.ParseRawPrivateKey(m.source)
+		if err != nil {
+			return nil, errors.New("it is no private key of ssh, or one with a passphrase") // the error may quote it
+		}
+		signer, ok := key.(crypto.Signer)
+		if !ok {
+			return nil, fmt.Errorf("it is a key of a kind that is not supported: %T", key)
+		}
+		return signer, nil
+	}
+	seed := make([]byte, ed25519.SeedSize)
+	if _, err := io.ReadFull(m.random, seed); err != nil {
+		return nil, err
+	}
+	private := ed25519.NewKeyFromSeed(seed)
+	block, err := ssh.MarshalPrivateKey(private, k.Comment)
+	if err != nil {
+		return nil, err
+	}
+	files["id_ed25519"] = pem.EncodeToMemory(block)
+	return private, nil
 }
 
 // ageKey makes an identity file of age, and its recipient.
 type ageKey struct{}
 
-func (*ageKey) make(material) (map[string][]byte, error) {
+func (*ageKey) make(m material) (map[string][]byte, error) {
+	if m.source != nil {
+		identities, err := secrets.ParseIdentities("it", m.source)
+		if err != nil {
+			return nil, err
+		}
+		recipients := identities.Recipients()
+		if len(recipients) != 1 {
+			return nil, fmt.Errorf("it holds %d keys of age, where one is wanted", len(recipients))
+		}
+		return map[string][]byte{"key.pub": []byte(recipients[0])}, nil
+	}
 	public, private, err := secrets.NewAgeKey()
 	if err != nil {
 		return nil, err
@@ -64,13 +97,10 @@ func (*ageKey) make(material) (map[string][]byte, error) {
 type wireguardKey struct{}
 
 func (*wireguardKey) make(m material) (map[string][]byte, error) {
-	scalar := make([]byte, 32)
-	if _, err := io.ReadFull(m.random, scalar); err != nil {
+	scalar, err := m.wireguard()
+	if err != nil {
 		return nil, err
 	}
-	// Clamped as wg does, which would otherwise show another private key.
-	scalar[0] &= 248
-	scalar[31] = scalar[31]&127 | 64
 	private, err := ecdh.X25519().NewPrivateKey(scalar)
 	if err != nil {
 		return nil, err
@@ -79,4 +109,23 @@ func (*wireguardKey) make(m material) (map[string][]byte, error) {
 		"privatekey": []byte(base64.StdEncoding.EncodeToString(scalar)),
 		"publickey":  []byte(base64.StdEncoding.EncodeToString(private.PublicKey().Bytes())),
 	}, nil
+}
+
+// wireguard is the private key that is there, or a new one.
+func (m material) wireguard() ([]byte, error) {
+	if m.source != nil {
+		scalar, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(m.source)))
+		if err != nil || len(scalar) != 32 {
+			return nil, errors.New("it is no private key of wireguard")
+		}
+		return scalar, nil
+	}
+	scalar := make([]byte, 32)
+	if _, err := io.ReadFull(m.random, scalar); err != nil {
+		return nil, err
+	}
+	// Clamped as wg does, which would otherwise show another private key.
+	scalar[0] &= 248
+	scalar[31] = scalar[31]&127 | 64
+	return scalar, nil
 }

@@ -1,8 +1,10 @@
 package vars
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -17,19 +19,37 @@ type password struct {
 // passwordCost makes one guess take a quarter of a second.
 const passwordCost = 12
 
+// maxPassword is how many bytes of a password bcrypt reads.
+const maxPassword = 72
+
 func (p *password) make(m material) (map[string][]byte, error) {
-	if p.Length < 8 || p.Length > 72 { // more than 72 bytes bcrypt does not read
-		return nil, fmt.Errorf("a password has 8 to 72 characters, not %d", p.Length)
+	if m.source != nil {
+		// Nobody can type the line break that many an editor leaves at the end.
+		hash, err := hashPassword(bytes.TrimSuffix(m.source, []byte("\n")))
+		return map[string][]byte{"hash": hash}, err
+	}
+	if p.Length < 8 || p.Length > maxPassword {
+		return nil, fmt.Errorf("a password has 8 to %d characters, not %d", maxPassword, p.Length)
 	}
 	plain, err := letters(m.random, p.Length)
 	if err != nil {
 		return nil, err
 	}
-	hash, err := bcrypt.GenerateFromPassword(plain, passwordCost)
-	if err != nil {
-		return nil, err
+	hash, err := hashPassword(plain)
+	return map[string][]byte{"password": plain, "hash": hash}, err
+}
+
+// hashPassword gives what stands in /etc/shadow.
+func hashPassword(plain []byte) ([]byte, error) {
+	switch {
+	case len(plain) == 0:
+		return nil, errors.New("it is empty")
+	case len(plain) > maxPassword:
+		return nil, fmt.Errorf("it is longer than the %d bytes that bcrypt reads", maxPassword)
+	case bytes.ContainsAny(plain, "\x00\r\n"):
+		return nil, errors.New("it holds a byte that nobody can type")
 	}
-	return map[string][]byte{"password": plain, "hash": hash}, nil
+	return bcrypt.GenerateFromPassword(plain, passwordCost)
 }
 
 // letters gives n letters and digits, each as likely as any other.

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -23,7 +24,7 @@ func (ca *x509CA) make(m material) (map[string][]byte, error) {
 	template := certificate(ca.CommonName, ca.Days, m.now)
 	template.IsCA, template.MaxPathLenZero = true, true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	key, err := ecdsa.GenerateKey(elliptic.P256(), m.random)
+	key, err := m.signer()
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func (leaf *x509Leaf) make(m material) (map[string][]byte, error) {
 	if ca.Leaf.NotAfter.Before(template.NotAfter) { // beyond its CA it is worth nothing
 		template.NotAfter = ca.Leaf.NotAfter
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), m.random)
+	key, err := m.signer()
 	if err != nil {
 		return nil, err
 	}
@@ -83,8 +84,28 @@ func certificate(commonName string, days int, now time.Time) *x509.Certificate {
 	}
 }
 
+// signer is the private key that is there, or a new one.
+func (m material) signer() (crypto.Signer, error) {
+	if m.source == nil {
+		return ecdsa.GenerateKey(elliptic.P256(), m.random)
+	}
+	if block, _ := pem.Decode(m.source); block != nil {
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			key, err = x509.ParseECPrivateKey(block.Bytes)
+		}
+		if err != nil {
+			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		}
+		if signer, ok := key.(crypto.Signer); err == nil && ok {
+			return signer, nil
+		}
+	}
+	return nil, errors.New("it is no private key in PEM, or one with a passphrase")
+}
+
 // signed gives the files NAME.key and NAME.crt of a key that a CA has signed.
-func signed(m material, name string, template *x509.Certificate, key *ecdsa.PrivateKey, ca *x509.Certificate, caKey crypto.PrivateKey) (map[string][]byte, error) {
+func signed(m material, name string, template *x509.Certificate, key crypto.Signer, ca *x509.Certificate, caKey crypto.PrivateKey) (map[string][]byte, error) {
 	cert, err := x509.CreateCertificate(m.random, template, ca, key.Public(), caKey)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -103,14 +104,14 @@ func (r *run) generate(ctx context.Context, step Step) (map[string][]byte, error
 	if err != nil {
 		return nil, err
 	}
-	return r.declared(n, outputs)
+	return r.declared(n, outputs, slices.Concat(step.Missing, step.Replaces))
 }
 
 // outputs are the files that the script of a step writes, or what takes its place.
 func (r *run) outputs(ctx context.Context, step Step, n *Node) (map[string][]byte, error) {
 	switch {
 	case n.Def.Builtin != nil:
-		return r.builtin(ctx, n)
+		return r.builtin(ctx, step, n)
 	case n.Def.Script == nil:
 		return nil, fmt.Errorf("generator %s has no script", n.ID)
 	}
@@ -151,11 +152,12 @@ func (r *run) inputs(ctx context.Context, n *Node) (map[string]map[string][]byte
 	return inputs, nil
 }
 
-// declared picks the declared files out of what a script has written.
-func (r *run) declared(n *Node, outputs map[string][]byte) (map[string][]byte, error) {
+// declared picks the wanted ones of the declared files out of what a script has
+// written.
+func (r *run) declared(n *Node, outputs map[string][]byte, wanted []string) (map[string][]byte, error) {
 	values := map[string][]byte{}
 	var lacking, extra []string
-	for _, file := range sorted(n.Def.Files) {
+	for _, file := range sortedList(wanted) {
 		if value, ok := outputs[file]; ok {
 			values[file] = value
 		} else {
@@ -216,12 +218,15 @@ func (r *run) values(ctx context.Context, id ID) (map[string][]byte, error) {
 	r.lock.Lock()
 	made := r.results[id]
 	r.lock.Unlock()
-	if made != nil {
-		return made, nil
+	values := maps.Clone(made)
+	if values == nil {
+		values = map[string][]byte{}
 	}
-	values := map[string][]byte{}
 	n := r.plan.graph.nodes[id]
 	for _, file := range sorted(n.Def.Files) {
+		if _, ok := made[file]; ok {
+			continue
+		}
 		value, err := secrets.Open(ctx, r.Layout, n.ref(file), r.Identities)
 		if err != nil {
 			return nil, err

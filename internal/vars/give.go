@@ -191,8 +191,25 @@ func (f *Fleet) compareGiven(ctx context.Context, ref secrets.Ref, data []byte) 
 	return GiftKeeps, nil
 }
 
-// madeFrom notes the dependents that keep values made from the old one.
+// madeFrom notes what keeps values made from the old one: files of a built-in
+// generator beside it, and dependents.
 func (f *Fleet) madeFrom(g *Graph, id ID, given Given) (notes []string, err error) {
+	if n := g.nodes[id]; n.Def.Builtin != nil && given[id][builtinSources[n.Def.Builtin.Kind]] != nil {
+		for _, file := range sorted(n.Def.Files) {
+			if given[id][file] != nil {
+				continue
+			}
+			if exists, err := f.Layout.Exists(n.ref(file)); err != nil {
+				return nil, err
+			} else if exists {
+				path, err := f.Layout.Path(n.ref(file))
+				if err != nil {
+					return nil, err
+				}
+				notes = append(notes, fmt.Sprintf("%s of %s was made from the old value; `rm %s` and `%s` make the one that belongs to the new", file, id, path, generateCommand(n.Machines)))
+			}
+		}
+	}
 	for _, dep := range g.dependents[id] {
 		keeps, err := f.keeps(g.nodes[dep], given[dep])
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/crs58/fleet/internal/flake"
 )
@@ -14,6 +13,10 @@ import (
 type Request struct {
 	// Regenerate names generators whose values are made anew though they exist.
 	Regenerate []string
+	// Keep names generators whose values stay though something about them has
+	// changed: only files that are missing are made, and what is there counts as
+	// made from today's validation.
+	Keep []string
 	// Generators restricts the work to these, and to what they still need of
 	// others; empty means all.
 	Generators []string
@@ -56,6 +59,9 @@ type Plan struct {
 	MachineKeys []string `json:"machineKeys"`
 	// Steps are the generators to run, dependencies first.
 	Steps []Step `json:"steps"`
+	// Accepted are generators whose values stay as they are, and count as made
+	// from today's validation.
+	Accepted []ID `json:"accepted"`
 	// Rewraps are existing secrets that more people are to read; their values
 	// and all that can read them already stay.
 	Rewraps []Rewrap `json:"rewraps"`
@@ -68,15 +74,20 @@ type Plan struct {
 }
 
 // Step is one generator to run. It runs because files are missing or because it
-// was named to be regenerated.
+// was named to be regenerated. Only the files in Missing and Replaces are kept of
+// what it makes.
 type Step struct {
 	ID
 	// Machines declare the generator.
 	Machines []string `json:"machines"`
 	// Missing are the files that are not there yet, Replaces those that are
-	// and get a new value.
+	// and get a new value, Keeps those that are and stay.
 	Missing  []string `json:"missing"`
 	Replaces []string `json:"replaces"`
+	Keeps    []string `json:"keeps"`
+	// From is the file among Keeps that a built-in generator makes the missing
+	// ones from, so that they belong together; "" if they are made anew.
+	From string `json:"from,omitempty"`
 	// Identity is by what others know a machine or trust the fleet, if that is
 	// among what is replaced: "an ssh key".
 	Identity string `json:"identity,omitempty"`
@@ -104,17 +115,20 @@ func (r Rewrap) String() string {
 // Refusal says why a generator that needs to run does not.
 type Refusal struct {
 	ID
-	// Reason is a sentence; Mend is the command that does it nevertheless.
+	// Reason is a sentence; Mend is the command that does it nevertheless, Keep
+	// the one that keeps what exists, "" if that is not possible.
 	Reason   string   `json:"reason"`
+	Missing  []string `json:"missing"`
 	Replaces []string `json:"replaces"`
 	Mend     string   `json:"mend"`
+	Keep     string   `json:"keep,omitempty"`
 }
 
 func (r Refusal) Error() string { return fmt.Sprintf("generator %s: %s", r.ID, r.Reason) }
 
 // Empty tells whether there is nothing to do and nothing to refuse.
 func (p *Plan) Empty() bool {
-	return len(p.MachineKeys)+len(p.Steps)+len(p.Rewraps)+len(p.Refused) == 0
+	return len(p.MachineKeys)+len(p.Steps)+len(p.Accepted)+len(p.Rewraps)+len(p.Refused) == 0
 }
 
 // Questions are all the questions of the plan, in its order.
@@ -142,168 +156,17 @@ func (p *Plan) same(other *Plan) bool {
 // NewPlan decides what to do. It looks at nothing but its arguments.
 func NewPlan(g *Graph, now Situation, req Request) (*Plan, error) {
 	known := g.names()
-	for _, name := range slices.Concat(req.Regenerate, req.Generators) {
+	for _, name := range slices.Concat(req.Regenerate, req.Keep, req.Generators) {
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("no selected machine has a generator %s%s", name, flake.DidYouMean(name, known))
 		}
+		if slices.Contains(req.Regenerate, name) && slices.Contains(req.Keep, name) {
+			return nil, fmt.Errorf("the values of %s can be made anew or kept, not both", name)
+		}
 	}
-	b := &planner{graph: g, now: now, req: req, steps: map[ID]*Step{}, refused: map[ID]*Refusal{}}
+	b := &planner{graph: g, now: now, req: req, steps: map[ID]*Step{}, accepted: map[ID]bool{}, refused: map[ID]*Refusal{}}
 	for _, id := range g.order {
 		b.decide(g.nodes[id])
 	}
 	return b.plan(b.wanted()), nil
-}
-
-// planner holds what is decided so far. Every generator is decided as if it
-// were asked for; which of them are asked for is decided last, because that
-// goes from dependents to dependencies.
-type planner struct {
-	graph   *Graph
-	now     Situation
-	req     Request
-	steps   map[ID]*Step
-	refused map[ID]*Refusal
-}
-
-func (b *planner) decide(n *Node) {
-	state := b.now.Generators[n.ID]
-	step := &Step{ID: n.ID, Machines: n.Machines, Missing: []string{}, Replaces: []string{}, Prompts: []Question{}, After: []ID{}}
-	for _, file := range sorted(n.Def.Files) {
-		if state.Present[file] {
-			step.Replaces = append(step.Replaces, file)
-		} else {
-			step.Missing = append(step.Missing, file)
-		}
-	}
-	outdated := n.Def.ValidationHash != "" && state.Hash != n.Def.ValidationHash && len(step.Replaces) > 0
-	named := slices.Contains(b.req.Regenerate, n.Name)
-	if !named && len(step.Missing) == 0 && !outdated {
-		return
-	}
-	if reason := b.refusal(n, step, named, outdated); reason != "" {
-		b.refused[n.ID] = &Refusal{ID: n.ID, Reason: reason, Replaces: step.Replaces, Mend: generateCommand(n.Machines) + " --regenerate " + n.Name}
-		return
-	}
-	step.Identity = identity(n.Def, step.Replaces)
-	for _, name := range sorted(n.Def.Prompts) {
-		prompt := n.Def.Prompts[name]
-		step.Prompts = append(step.Prompts, Question{ID: n.ID, Prompt: prompt, Machines: n.Machines, Stored: prompt.Persist && state.Present[name]})
-	}
-	for _, dep := range n.DependsOn {
-		if b.steps[dep] != nil {
-			step.After = append(step.After, dep)
-		}
-	}
-	b.steps[n.ID] = step
-}
-
-// refusal says why a generator that has to run must not; "" if it may.
-func (b *planner) refusal(n *Node, step *Step, named, outdated bool) string {
-	for _, dep := range n.DependsOn {
-		if b.refused[dep] != nil {
-			return fmt.Sprintf("it depends on %s, which is refused", dep)
-		}
-	}
-	mend := fmt.Sprintf("; `--regenerate %s` makes all its values anew and replaces %s", n.Name, strings.Join(step.Replaces, ", "))
-	switch {
-	case named:
-		return ""
-	case b.now.Generators[n.ID].Elsewhere != "":
-		return fmt.Sprintf("a value lies in %s, from before its share or secret was changed; set it back, or `--regenerate %s` makes new values", b.now.Generators[n.ID].Elsewhere, n.Name)
-	case len(step.Replaces) == 0:
-		return ""
-	case len(step.Missing) > 0:
-		return fmt.Sprintf("%s missing while %s", areOrIs(step.Missing), exist(step.Replaces)) + mend
-	case outdated:
-		return "what it is made from (its validation) has changed since its values were made" + mend
-	}
-	return ""
-}
-
-// wanted are the generators that were asked for, and those that they need to
-// run first.
-func (b *planner) wanted() map[ID]bool {
-	wanted := map[ID]bool{}
-	for _, id := range slices.Backward(b.graph.order) {
-		asked := len(b.req.Generators) == 0 || slices.Contains(b.req.Generators, id.Name) || slices.Contains(b.req.Regenerate, id.Name)
-		needed := slices.ContainsFunc(b.graph.dependents[id], func(d ID) bool {
-			return wanted[d] && (b.steps[d] != nil || b.refused[d] != nil)
-		})
-		wanted[id] = asked || needed
-	}
-	return wanted
-}
-
-func (b *planner) plan(wanted map[ID]bool) *Plan {
-	p := &Plan{Request: b.req, MachineKeys: []string{}, Steps: []Step{}, Rewraps: []Rewrap{}, Refused: []Refusal{}, Notes: []string{}, graph: b.graph}
-	for _, machine := range sorted(b.now.MachineKeys) {
-		switch key := b.now.MachineKeys[machine]; {
-		case !key.Present && b.deploysTo(machine, wanted):
-			p.MachineKeys = append(p.MachineKeys, machine)
-		case len(key.Lacks) > 0:
-			p.Rewraps = append(p.Rewraps, Rewrap{ID: ID{Machine: machine}, Add: key.Lacks})
-		}
-	}
-	for _, id := range b.graph.order {
-		if !wanted[id] {
-			continue
-		}
-		if refused := b.refused[id]; refused != nil {
-			p.Refused = append(p.Refused, *refused)
-		}
-		if step := b.steps[id]; step != nil {
-			p.Steps = append(p.Steps, *step)
-			p.Notes = append(p.Notes, b.stale(id, wanted)...)
-			continue
-		}
-		for _, file := range sorted(b.now.Generators[id].Damaged) {
-			p.Notes = append(p.Notes, b.now.Generators[id].Damaged[file])
-		}
-		lacks := b.now.Generators[id].Lacks
-		for _, file := range sorted(lacks) {
-			p.Rewraps = append(p.Rewraps, Rewrap{ID: id, File: file, Add: lacks[file]})
-		}
-	}
-	return p
-}
-
-// deploysTo tells whether a wanted generator puts a secret on the machine.
-func (b *planner) deploysTo(machine string, wanted map[ID]bool) bool {
-	return slices.ContainsFunc(b.graph.order, func(id ID) bool {
-		return wanted[id] && b.graph.nodes[id].deploysTo(machine)
-	})
-}
-
-// stale notes the dependents that keep values made from what id replaces.
-func (b *planner) stale(id ID, wanted map[ID]bool) (notes []string) {
-	for _, dep := range b.graph.dependents[id] {
-		runs := wanted[dep] && b.steps[dep] != nil
-		if !runs && len(b.now.Generators[dep].Present) > 0 {
-			notes = append(notes, fmt.Sprintf("%s was made from %s and keeps its values; `--regenerate %s,%s` renews both", dep, id, id.Name, dep.Name))
-		}
-	}
-	return notes
-}
-
-// generateCommand is what a person types for some machines.
-func generateCommand(machines []string) string {
-	const most = 4
-	if len(machines) > most {
-		return "fleet vars generate --all"
-	}
-	return "fleet vars generate " + strings.Join(machines, " ")
-}
-
-func areOrIs(files []string) string {
-	if len(files) == 1 {
-		return files[0] + " is"
-	}
-	return strings.Join(files, ", ") + " are"
-}
-
-func exist(files []string) string {
-	if len(files) == 1 {
-		return files[0] + " exists"
-	}
-	return strings.Join(files, ", ") + " exist"
 }

@@ -59,7 +59,7 @@ run
   token on new: makes t
   public on web: makes p
 refuse
-  part on web: b is missing while a exists; ` + "`--regenerate part`" + ` makes all its values anew and replaces a
+  part on web: b is missing while a exists; ` + "`--keep part` makes only b, which need not belong to what is there; `--regenerate part`" + ` makes all its values anew and replaces a
   after-part on web: it depends on part on web, which is refused
 note
   cert on web was made from ca (shared) and keeps its values; ` + "`--regenerate ca,cert`" + ` renews both
@@ -72,6 +72,12 @@ run
   wifi on web: REPLACES hash, password; asks for name, password (kept)
 note
   leaf on web was made from cert on web and keeps its values; ` + "`--regenerate cert,leaf`" + ` renews both
+`},
+		{"keep", Request{Keep: []string{"part"}, Generators: []string{"after-part"}}, `make a key for
+  web
+run
+  part on web: makes b: KEEPS a, which need not belong to it
+  after-part on web: makes x; after part on web
 `},
 		{"only what is needed", Request{Generators: []string{"public"}}, "make a key for\n  web\nrun\n  public on web: makes p\n"},
 		{"a dependency that has its values", Request{Generators: []string{"leaf"}}, "make a key for\n  web\n"},
@@ -127,6 +133,11 @@ func FuzzPlan(f *testing.F) {
 				req.Generators = append(req.Generators, name)
 			}
 		}
+		for _, name := range g.names() {
+			if r.IntN(4) == 0 && !slices.Contains(req.Regenerate, name) {
+				req.Keep = append(req.Keep, name)
+			}
+		}
 		p, err := NewPlan(g, now, req)
 		if err != nil {
 			t.Fatal(err)
@@ -140,6 +151,12 @@ func FuzzPlan(f *testing.F) {
 			if len(step.Replaces) > 0 && !slices.Contains(req.Regenerate, step.Name) {
 				t.Errorf("%s replaces %v and was not named", step.ID, step.Replaces)
 			}
+			for file := range g.nodes[step.ID].Def.Files {
+				is := func(list []string) bool { return slices.Contains(list, file) }
+				if present := now.Generators[step.ID].Present[file]; present == is(step.Missing) || present && is(step.Replaces) == is(step.Keeps) {
+					t.Errorf("%s of %s is present: %t, and the step is %+v", file, step.ID, present, step)
+				}
+			}
 			for _, dep := range g.nodes[step.ID].DependsOn {
 				if state := now.Generators[dep]; !done[dep] && !(state.Present["f"] && state.Present["p"]) {
 					t.Errorf("%s runs and %s has no values", step.ID, dep)
@@ -148,7 +165,7 @@ func FuzzPlan(f *testing.F) {
 			done[step.ID] = true
 		}
 		for _, id := range g.order {
-			asked := len(req.Generators) == 0 || slices.Contains(req.Generators, id.Name) || slices.Contains(req.Regenerate, id.Name)
+			asked := len(req.Generators) == 0 || slices.Contains(req.Generators, id.Name) || slices.Contains(req.Regenerate, id.Name) || slices.Contains(req.Keep, id.Name)
 			state := now.Generators[id]
 			if asked && !(state.Present["f"] && state.Present["p"]) && !done[id] && !refused[id] {
 				t.Errorf("%s has missing values and neither runs nor is refused", id)

@@ -26,6 +26,11 @@ func (p *Plan) String() string {
 			line("%s", step.describe())
 		}
 	}
+	if title("take as they are", len(p.Accepted)) {
+		for _, id := range p.Accepted {
+			line("%s", id)
+		}
+	}
 	if title("encrypt for more readers (the values stay)", len(p.Rewraps)) {
 		for _, r := range p.Rewraps {
 			line("%s: %s", r, strings.Join(r.Add, ", "))
@@ -51,6 +56,12 @@ func (s Step) describe() string {
 	}
 	if len(s.Missing) > 0 {
 		text += ": makes " + strings.Join(s.Missing, ", ")
+	}
+	switch keeps := strings.Join(s.Keeps, ", "); {
+	case s.From != "":
+		text += " from the " + s.From + " that is there"
+	case keeps != "":
+		text += ": KEEPS " + keeps + ", which need not belong to it"
 	}
 	if len(s.Replaces) > 0 {
 		text += ": REPLACES " + strings.Join(s.Replaces, ", ")

@@ -37,10 +37,16 @@ type RunOptions struct {
 // Report is what a run has done.
 type Report struct {
 	Generated   []ID     `json:"generated"`
+	Accepted    []ID     `json:"accepted"`
 	Rewrapped   []Rewrap `json:"rewrapped"`
 	MachineKeys []string `json:"machineKeys"`
 	// Paths are the files written, sorted.
 	Paths []string `json:"paths"`
+}
+
+// NewReport is that of a run that had nothing to do.
+func NewReport() *Report {
+	return &Report{Generated: []ID{}, Accepted: []ID{}, Rewrapped: []Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
 }
 
 // ErrChanged says that the plan is not what would be planned now.

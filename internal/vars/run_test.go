@@ -230,7 +230,7 @@ func TestPartialIsRefused(t *testing.T) {
 	before := w.snapshot()
 	_, err := w.run(Request{})
 	for _, want := range []string{
-		"generator id on web: b is missing while a exists; `--regenerate id` makes all its values anew and replaces a",
+		"generator id on web: b is missing while a exists; `--keep id` makes only b, which need not belong to what is there; `--regenerate id` makes all its values anew and replaces a",
 		"generator user on web: it depends on id on web, which is refused",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -33,7 +33,7 @@ func (r *run) makeKeys(ctx context.Context) (files []secrets.File, err error) {
 // seal turns the results into files, in the order of the plan. The errors are
 // those of single generators; with err nothing may be written.
 func (r *run) seal(ctx context.Context) (report *Report, files []secrets.File, errs *multierror.Error, err error) {
-	report = &Report{Generated: []ID{}, Rewrapped: []Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
+	report = NewReport()
 	for _, refusal := range r.plan.Refused {
 		errs = multierror.Append(errs, refusal)
 	}
@@ -59,6 +59,15 @@ func (r *run) seal(ctx context.Context) (report *Report, files []secrets.File, e
 		}
 		files = append(files, made...)
 		report.Generated = append(report.Generated, step.ID)
+	}
+	for _, id := range r.plan.Accepted {
+		hash, err := r.sealHash(r.plan.graph.nodes[id])
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		files = append(files, hash...)
+		report.Accepted = append(report.Accepted, id)
+		r.tell(Event{Kind: Accepted, ID: id})
 	}
 	var locked []string // what others have to re-encrypt
 	var lockedErr error
@@ -107,11 +116,18 @@ func (r *run) sealStep(ctx context.Context, id ID) (files []secrets.File, err er
 		}
 		files = append(files, made...)
 	}
+	hash, err := r.sealHash(n)
+	return append(files, hash...), err
+}
+
+// sealHash records that the values of a generator fit what they are made from
+// today.
+func (r *run) sealHash(n *Node) ([]secrets.File, error) {
 	if n.Def.ValidationHash == "" {
-		return files, nil
+		return nil, nil
 	}
-	path, err := r.Layout.HashPath(id.Machine, id.Name)
-	return append(files, secrets.File{Path: path, Data: []byte(n.Def.ValidationHash)}), err
+	path, err := r.Layout.HashPath(n.Machine, n.Name)
+	return []secrets.File{{Path: path, Data: []byte(n.Def.ValidationHash)}}, err
 }
 
 // rewrap adds readers to an existing secret and takes none away.
@@ -162,6 +178,8 @@ func (r *Report) message() string {
 	switch {
 	case len(what) == 0 && len(r.MachineKeys) > 0:
 		return "feat(vars): add keys for " + strings.Join(r.MachineKeys, ", ")
+	case len(what) == 0 && len(r.Accepted) > 0:
+		return "chore(vars): take values as they are"
 	case len(what) == 0:
 		return "chore(vars): re-encrypt for more readers"
 	case len(what) <= 2:
