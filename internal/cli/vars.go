@@ -25,7 +25,7 @@ func (a *App) varsCmd() *cobra.Command {
 	cmd := parent("vars", "Make, show and read the fleet's generated values",
 		"Make, show and read the values that generators make: secrets, which are encrypted to the machines and administrators that need them, and public values.",
 		"  fleet vars keys init\n  fleet vars generate --all\n  fleet vars list cinnabar")
-	cmd.AddCommand(a.varsGenerateCmd(), a.varsListCmd(), a.varsGetCmd(), a.varsSetCmd(), a.varsRotateCmd(), a.varsExportCmd(), a.varsImportCmd(), a.varsCheckCmd(), a.varsFixCmd(), a.varsKeysCmd())
+	cmd.AddCommand(a.varsGenerateCmd(), a.varsListCmd(), a.varsGetCmd(), a.varsSetCmd(), a.varsRotateCmd(), a.varsExportCmd(), a.varsImportCmd(), a.varsUploadCmd(), a.varsCheckCmd(), a.varsFixCmd(), a.varsKeysCmd())
 	return cmd
 }
 

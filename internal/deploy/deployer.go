@@ -35,6 +35,9 @@ type Options struct {
 	// MachineKey gives a machine's private age key, as
 	// secrets.MachinePrivateKey does and with its errors.
 	MachineKey func(ctx context.Context, machine string) ([]byte, error)
+	// Secret decrypts a value that a machine knows as generator/file; it matters
+	// for uploads only.
+	Secret func(ctx context.Context, machine, value string) ([]byte, error)
 	// Root says that this process is root, which a local target needs no sudo for.
 	Root bool
 	// OnEvent is told what happens; never two calls at once.

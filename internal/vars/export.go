@@ -117,16 +117,8 @@ func (e *Export) Write(ctx context.Context, folder string) (err error) {
 
 // fits tells whether an export may be written to the folder.
 func (e *Export) fits(folder string) error {
-	parent, err := filepath.EvalSymlinks(filepath.Dir(folder))
-	if err != nil {
+	if err := checkOutside(e.root, folder); err != nil {
 		return err
-	}
-	root, err := filepath.EvalSymlinks(e.root)
-	if err != nil {
-		return err
-	}
-	if rel, err := filepath.Rel(root, filepath.Join(parent, filepath.Base(folder))); err == nil && filepath.IsLocal(rel) {
-		return fmt.Errorf("%s lies inside the flake, whose files git and the Nix store copy: name a folder outside it", folder)
 	}
 	info, err := os.Lstat(folder)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -300,7 +300,7 @@ func TestExportRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"full/f", "file"} {
+	for _, name := range []string{"full/f", "file", "tree/.git"} {
 		if err := errors.Join(os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755), os.WriteFile(filepath.Join(dir, name), nil, 0o644)); err != nil {
 			t.Fatal(err)
 		}
@@ -317,6 +317,7 @@ func TestExportRefuses(t *testing.T) {
 		filepath.Join(w.root, "plain"):  "lies inside the flake",
 		filepath.Join(dir, "flake/sub"): "lies inside the flake",
 		w.root:                          "lies inside the flake",
+		filepath.Join(dir, "tree/sub"):  "lies in the git work tree " + filepath.Join(dir, "tree"),
 	} {
 		if err := export.Write(t.Context(), folder); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", folder, err, want)
@@ -332,7 +333,7 @@ func TestExportRefuses(t *testing.T) {
 		t.Errorf("the flake was changed:\n%s", diff)
 	}
 	entries, _ := os.ReadDir(dir)
-	if len(entries) != 4 {
+	if len(entries) != 5 {
 		t.Errorf("something is left: %v", entries)
 	}
 	// A value that cannot be read is no hole.
