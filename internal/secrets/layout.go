@@ -1,13 +1,13 @@
 package secrets
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
 )
 
-// Ref names one value of a fleet. It can be the key of a map.
+// Ref names one value of a fleet, or with [KeyRef] and [PlainRef] another
+// encrypted file. It can be the key of a map.
 type Ref struct {
 	Machine   string // "" means shared
 	Generator string
@@ -15,9 +15,33 @@ type Ref struct {
 	Secret    bool
 }
 
+// These stand for a generator where there is none; no generator has such a name.
+const (
+	keyOfMachine = "/key"
+	noGenerator  = "/none"
+)
+
+// KeyRef names the private key of a machine.
+func KeyRef(machine string) Ref { return Ref{Machine: machine, Generator: keyOfMachine, Secret: true} }
+
+// IsKey tells whether this is the private key of a machine.
+func (r Ref) IsKey() bool { return r.Generator == keyOfMachine }
+
+// PlainRef names a secret that belongs to no generator.
+func PlainRef(name string) Ref { return Ref{Generator: noGenerator, File: name, Secret: true} }
+
+// IsPlain tells whether this is a secret without a generator.
+func (r Ref) IsPlain() bool { return r.Generator == noGenerator }
+
 // String is how a value is called in messages: machine/generator/file, or
 // shared/generator/file. It does not tell whether it is secret.
 func (r Ref) String() string {
+	switch {
+	case r.IsKey():
+		return "the key of machine " + r.Machine
+	case r.IsPlain():
+		return "secret " + r.File
+	}
 	machine := r.Machine
 	if machine == "" {
 		machine = "shared"
@@ -30,6 +54,8 @@ func (r Ref) String() string {
 type File struct {
 	Path string
 	Data []byte
+	// Link makes it a symbolic link to there, relative to its folder, in place of Data.
+	Link string
 	// Gone says that the file is to be removed, with its folder if it was the
 	// last in it.
 	Gone bool
@@ -48,6 +74,9 @@ type Layout interface {
 	Read(ref Ref) ([]byte, error)
 	// List gives every value on disk, sorted, of whatever machine.
 	List() ([]Ref, error)
+	// Others gives the encrypted files that are no values, sorted: the private
+	// keys of machines, and secrets without a generator where the layout has them.
+	Others() ([]Ref, error)
 
 	// HashPath is where the validation hash of a generator lies; machine "" means shared.
 	HashPath(machine, generator string) (string, error)
@@ -56,13 +85,16 @@ type Layout interface {
 
 	// Wanted is the policy: the public keys that the secret is to be encrypted
 	// to, sorted. machines are those that the secret is deployed to (none for
-	// deploy = false; all that use it for a shared one); they are given by value
-	// because their keys may be about to be made. Every administrator and the
-	// recovery key are always among them; no administrator is [ErrNoAdmin].
+	// deploy = false and for keys; all that use it for a shared one).
+	// Administrators and the recovery key are always among them; no
+	// administrator is [ErrNoAdmin].
 	Wanted(ref Ref, machines []Holder) ([]string, error)
-	// AdminRecipients are the public keys of every administrator and of the
-	// recovery key, if there is one.
+	// AdminRecipients are the public keys of those administrators who read
+	// whatever is encrypted from now on, and of the recovery key, if there is one.
 	AdminRecipients() ([]string, error)
+	// Links gives what must be written or removed so that the links beside a
+	// secret name those who read it; nothing in a layout without links.
+	Links(ref Ref, recipients []string) ([]File, error)
 
 	// Machines are the names of all machines that have a key in the repository,
 	// be it only a public or only a private one, sorted.
@@ -71,15 +103,13 @@ type Layout interface {
 	Machine(name string) (Holder, error)
 	// MachineKeyPath is the key.json of a machine.
 	MachineKeyPath(machine string) (string, error)
-	// MachinePrivateKeyPath is the envelope with the private key of a machine.
-	MachinePrivateKeyPath(machine string) (string, error)
-	// ReadMachinePrivateKey gives that envelope.
-	ReadMachinePrivateKey(machine string) ([]byte, error)
 
 	// Users are the administrators, sorted by name.
 	Users() ([]Holder, error)
 	// UserKeyPath is the key.json of an administrator.
 	UserKeyPath(user string) (string, error)
+	// Groups are named sets of readers; none in a layout without.
+	Groups() ([]Group, error)
 	// Recovery is the recovery key; it has no keys if there is none.
 	Recovery() (Holder, error)
 	// RecoveryKeyPath is the key.json of the recovery key.
@@ -87,27 +117,49 @@ type Layout interface {
 
 	// Survey looks for what is wrong with the folders as such.
 	Survey() (*Survey, error)
+
+	// With is the layout as it will be once the files are written.
+	With(files []File) Layout
+
+	// Close releases the repository.
+	Close() error
 }
 
-// Seal gives the files that hold a value: encrypted to [Layout.Wanted] if the
-// value is secret, as it is otherwise. machines are as for Wanted.
+// Seal gives the files that hold a value: encrypted to [Layout.Wanted] and
+// [Layout.AdminRecipients] if the value is secret, as it is otherwise. machines
+// are as for Wanted.
 func Seal(ctx context.Context, l Layout, ref Ref, plain []byte, machines []Holder, now time.Time) ([]File, error) {
-	path, err := l.Path(ref)
-	if err != nil {
-		return nil, err
-	}
 	if !ref.Secret {
-		return []File{{Path: path, Data: plain}}, nil
+		path, err := l.Path(ref)
+		return []File{{Path: path, Data: plain}}, err
 	}
 	recipients, err := l.Wanted(ref, machines)
 	if err != nil {
 		return nil, fmt.Errorf("who is to read %s: %w", ref, err)
 	}
+	admins, err := l.AdminRecipients()
+	if err != nil {
+		return nil, fmt.Errorf("who is to read %s: %w", ref, err)
+	}
+	recipients = normalizeRecipients(append(recipients, admins...))
 	envelope, err := Encrypt(ctx, plain, recipients, now)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
-	return []File{{Path: path, Data: envelope}}, nil
+	return Place(l, ref, envelope, recipients)
+}
+
+// Place gives the files that put an envelope for these recipients in its place.
+func Place(l Layout, ref Ref, envelope []byte, recipients []string) ([]File, error) {
+	path, err := l.Path(ref)
+	if err != nil {
+		return nil, err
+	}
+	links, err := l.Links(ref, recipients)
+	if err != nil {
+		return nil, fmt.Errorf("the links of %s: %w", ref, err)
+	}
+	return append([]File{{Path: path, Data: envelope}}, links...), nil
 }
 
 // Open gives the plain bytes of a value that exists.
@@ -121,35 +173,6 @@ func Open(ctx context.Context, l Layout, ref Ref, ids *Identities) ([]byte, erro
 		return nil, at(l, ref, err)
 	}
 	return plain, nil
-}
-
-// Reseal gives what must be written so that an existing secret is readable by
-// those of [Layout.Wanted]; nothing if it is already right, which takes no
-// identity to find out.
-func Reseal(ctx context.Context, l Layout, ref Ref, machines []Holder, ids *Identities) ([]File, error) {
-	if !ref.Secret {
-		return nil, nil
-	}
-	recipients, err := l.Wanted(ref, machines)
-	if err != nil {
-		return nil, fmt.Errorf("who is to read %s: %w", ref, err)
-	}
-	before, err := l.Read(ref)
-	if err != nil {
-		return nil, err
-	}
-	after, err := Rewrap(ctx, before, recipients, ids)
-	if err != nil {
-		return nil, at(l, ref, err)
-	}
-	if bytes.Equal(before, after) {
-		return nil, nil
-	}
-	path, err := l.Path(ref)
-	if err != nil {
-		return nil, err
-	}
-	return []File{{Path: path, Data: after}}, nil
 }
 
 // at puts the path of a value in front of what is wrong with it.

@@ -20,15 +20,11 @@ func EnsureMachineKey(ctx context.Context, l Layout, machine string, now time.Ti
 	if err == nil || !errors.Is(err, ErrNoMachineKey) {
 		return holder, nil, err
 	}
-	keyPath, err := l.MachineKeyPath(machine)
+	keyPath, privatePath, err := keyPaths(l, machine)
 	if err != nil {
 		return Holder{}, nil, err
 	}
-	privatePath, err := l.MachinePrivateKeyPath(machine)
-	if err != nil {
-		return Holder{}, nil, err
-	}
-	if _, err := l.ReadMachinePrivateKey(machine); err == nil {
+	if _, err := l.Read(KeyRef(machine)); err == nil {
 		return Holder{}, nil, fmt.Errorf("machine %s has a private key in %s but no %s: restore that from git, or delete the private key to make a new pair",
 			machine, privatePath, keyPath)
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -45,7 +41,7 @@ func NewMachineKey(ctx context.Context, l Layout, machine string, now time.Time)
 	if before, err = l.Machine(machine); err != nil {
 		return before, after, nil, err
 	}
-	if _, err = l.ReadMachinePrivateKey(machine); err != nil {
+	if _, err = l.Read(KeyRef(machine)); err != nil {
 		return before, after, nil, err
 	}
 	after, files, err = newMachineKey(ctx, l, machine, now)
@@ -57,19 +53,11 @@ func newMachineKey(ctx context.Context, l Layout, machine string, now time.Time)
 	if err != nil {
 		return Holder{}, nil, err
 	}
-	privatePath, err := l.MachinePrivateKeyPath(machine)
-	if err != nil {
-		return Holder{}, nil, err
-	}
-	admins, err := l.AdminRecipients()
-	if err != nil {
-		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
-	}
 	public, private, err := NewAgeKey()
 	if err != nil {
 		return Holder{}, nil, err
 	}
-	envelope, err := Encrypt(ctx, private, admins, now)
+	sealed, err := Seal(ctx, l, KeyRef(machine), private, nil, now)
 	if err != nil {
 		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
 	}
@@ -78,7 +66,15 @@ func newMachineKey(ctx context.Context, l Layout, machine string, now time.Time)
 	if err != nil {
 		return Holder{}, nil, err
 	}
-	return holder, []File{{Path: keyPath, Data: keyFile}, {Path: privatePath, Data: envelope}}, nil
+	return holder, append([]File{{Path: keyPath, Data: keyFile}}, sealed...), nil
+}
+
+// keyPaths are the files with the two halves of a machine's key.
+func keyPaths(l Layout, machine string) (public, private string, err error) {
+	if public, err = l.MachineKeyPath(machine); err == nil {
+		private, err = l.Path(KeyRef(machine))
+	}
+	return public, private, err
 }
 
 // MachinePrivateKey decrypts the private key of a machine (the line
@@ -90,15 +86,11 @@ func MachinePrivateKey(ctx context.Context, l Layout, machine string, ids *Ident
 	if err != nil {
 		return nil, err
 	}
-	envelope, err := l.ReadMachinePrivateKey(machine)
+	envelope, err := l.Read(KeyRef(machine))
 	if err != nil {
 		return nil, err
 	}
-	keyPath, err := l.MachineKeyPath(machine)
-	if err != nil {
-		return nil, err
-	}
-	privatePath, err := l.MachinePrivateKeyPath(machine)
+	keyPath, privatePath, err := keyPaths(l, machine)
 	if err != nil {
 		return nil, err
 	}

@@ -3,14 +3,10 @@ package secrets
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // Native is the layout of a repository made by `fleet init`:
@@ -23,37 +19,43 @@ import (
 //
 // It can be used by several goroutines at once.
 type Native struct {
-	root *os.Root
+	people
 }
 
 var _ Layout = (*Native)(nil)
 
 const (
-	machinesDir = "sops/machines"
 	sharedDir   = "sops/shared"
-	usersDir    = "sops/users"
 	keysDir     = "sops/keys"
 	recoveryKey = "sops/recovery/key.json"
 	secretsName = "secrets"
 	factsName   = "facts"
-	keyName     = "key.json"
 	hashName    = ".validation-hash"
 )
 
 // OpenNative opens the repository at dir, which must exist; sops/ need not.
 func OpenNative(dir string) (*Native, error) {
-	root, err := os.OpenRoot(dir)
+	t, err := openWorktree(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the repository: %w", err)
 	}
-	return &Native{root: root}, nil
+	return &Native{people{t}}, nil
 }
 
-// Close releases the directory.
-func (n *Native) Close() error { return n.root.Close() }
+// With is the layout as it will be once the files are written.
+func (n *Native) With(files []File) Layout { return &Native{people{n.with(files)}} }
 
 // Path is where the value lies, relative to the repository.
 func (n *Native) Path(ref Ref) (string, error) {
+	switch {
+	case ref.IsKey():
+		if err := checkName("machine", ref.Machine); err != nil {
+			return "", err
+		}
+		return path.Join(keysDir, ref.Machine), nil
+	case ref.IsPlain():
+		return "", &NameError{Kind: "generator", Reason: "secrets without a generator are no part of this layout"}
+	}
 	if err := checkName("file", ref.File); err != nil {
 		return "", err
 	}
@@ -96,17 +98,7 @@ func (n *Native) Exists(ref Ref) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	info, err := n.root.Stat(file)
-	if isMissing(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if !info.Mode().IsRegular() {
-		return false, fmt.Errorf("%s is not a file: remove it", file)
-	}
-	return true, nil
+	return n.isFile(file)
 }
 
 // Read gives the file of the value.
@@ -115,7 +107,7 @@ func (n *Native) Read(ref Ref) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.root.ReadFile(file)
+	return n.readFile(file)
 }
 
 // Hash reads the validation hash of a generator; "" if there is none.
@@ -124,7 +116,7 @@ func (n *Native) Hash(machine, generator string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash, err := n.root.ReadFile(file)
+	hash, err := n.readFile(file)
 	if isMissing(err) {
 		return "", nil
 	}
@@ -173,46 +165,10 @@ func (n *Native) listPlace(place, machine string) ([]Ref, error) {
 	return refs, nil
 }
 
-// readDir gives the names in a directory that can be of the given kind: regular
-// files for a file, directories for everything else.
-func (n *Native) readDir(dir, kind string) ([]string, error) {
-	entries, err := fs.ReadDir(n.root.FS(), dir)
-	if isMissing(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, entry := range entries {
-		mode := entry.Type()
-		if mode&fs.ModeSymlink != 0 {
-			info, err := n.root.Stat(path.Join(dir, entry.Name()))
-			if err != nil {
-				continue
-			}
-			mode = info.Mode()
-		}
-		fits := mode.IsDir()
-		if kind == "file" {
-			fits = mode.IsRegular()
-		}
-		if fits && checkName(kind, entry.Name()) == nil {
-			names = append(names, entry.Name())
-		}
-	}
-	return names, nil
-}
-
 func compareRefs(a, b Ref) int {
 	return cmp.Or(
 		strings.Compare(a.Machine, b.Machine),
 		strings.Compare(a.Generator, b.Generator),
 		strings.Compare(a.File, b.File),
 	)
-}
-
-// isMissing is also true of a path that goes through a file.
-func isMissing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }

@@ -32,13 +32,33 @@ type FileError struct {
 
 // Survey looks at all folders of the layout. The error is about looking.
 func (n *Native) Survey() (*Survey, error) {
+	private, err := n.Others()
+	if err != nil {
+		return nil, err
+	}
+	return n.survey(private, n.RecoveryKeyPath(), machinesDir, "sops")
+}
+
+// Survey looks at all folders of the layout. The error is about looking.
+func (c *Clan) Survey() (*Survey, error) {
+	others, err := c.Others()
+	if err != nil {
+		return nil, err
+	}
+	return c.survey(others, c.RecoveryKeyPath(), varsPerMachine, "sops", "vars")
+}
+
+// survey looks at the keys and through the folders. A machine is known by its
+// key, by a private key among keys, or by a folder for its values.
+func (p people) survey(keys []Ref, recovery, values string, folders ...string) (*Survey, error) {
 	s := &Survey{}
-	for _, dir := range []string{machinesDir, keysDir} {
-		kind := "machine"
-		if dir == keysDir {
-			kind = "file"
+	for _, key := range keys {
+		if key.IsKey() {
+			s.Machines = append(s.Machines, key.Machine)
 		}
-		names, err := n.readDir(dir, kind)
+	}
+	for _, dir := range []string{machinesDir, values} {
+		names, err := p.readDir(dir, "machine")
 		if err != nil {
 			return nil, err
 		}
@@ -50,33 +70,39 @@ func (n *Native) Survey() (*Survey, error) {
 	for _, machine := range s.Machines {
 		file := path.Join(machinesDir, machine, keyName)
 		// A machine without a key is no damage: its key may be still to be made.
-		if _, err := n.usableKeys(file); err != nil && !isMissing(err) {
+		if _, err := p.usableKeys(file); err != nil && !isMissing(err) {
 			s.Damaged = append(s.Damaged, FileError{file, err})
 		}
 	}
-	users, err := n.readDir(usersDir, "user")
+	users, err := p.readDir(usersDir, "user")
 	if err != nil {
 		return nil, err
 	}
 	for _, user := range users {
 		file := path.Join(usersDir, user, keyName)
-		if _, err := n.usableKeys(file); isMissing(err) {
+		if _, err := p.usableKeys(file); isMissing(err) {
 			s.Damaged = append(s.Damaged, FileError{file, errors.New("it is missing")})
 		} else if err != nil {
 			s.Damaged = append(s.Damaged, FileError{file, err})
 		}
 	}
-	_, err = n.usableKeys(recoveryKey)
+	_, err = p.usableKeys(recovery)
 	s.Recovery = err == nil
-	if err != nil && !isMissing(err) {
-		s.Damaged = append(s.Damaged, FileError{recoveryKey, err})
+	known := slices.ContainsFunc(s.Damaged, func(d FileError) bool { return d.Path == recovery })
+	if err != nil && !isMissing(err) && !known {
+		s.Damaged = append(s.Damaged, FileError{recovery, err})
 	}
-	return s, n.walk(s)
+	for _, folder := range folders {
+		if err := p.walk(s, folder); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // usableKeys reads a key.json that fleet can encrypt to.
-func (n *Native) usableKeys(file string) ([]string, error) {
-	data, err := n.root.ReadFile(file)
+func (p people) usableKeys(file string) ([]string, error) {
+	data, err := p.readFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -87,16 +113,16 @@ func (n *Native) usableKeys(file string) ([]string, error) {
 	return ageRecipients("its owner", Holder{Keys: keys})
 }
 
-// walk finds links and hidden files.
-func (n *Native) walk(s *Survey) error {
-	err := fs.WalkDir(n.root.FS(), path.Dir(machinesDir), func(file string, entry fs.DirEntry, err error) error {
+// walk finds links that lead nowhere and hidden files.
+func (t worktree) walk(s *Survey, folder string) error {
+	err := fs.WalkDir(t.root.FS(), folder, func(file string, entry fs.DirEntry, err error) error {
 		switch {
 		case isMissing(err):
 			return nil
 		case err != nil:
 			return err
 		case entry.Type()&fs.ModeSymlink != 0:
-			if _, err := n.root.Stat(file); err != nil {
+			if _, err := t.root.Stat(file); err != nil {
 				s.Dangling = append(s.Dangling, file)
 			}
 		case !entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && entry.Name() != hashName:

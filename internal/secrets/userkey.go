@@ -3,13 +3,14 @@ package secrets
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
 
 // AddUserKey gives the key.json of an administrator with the public key added,
 // or nothing if it is already there. Secrets that exist are not yet readable
-// with it: [Reseal] them.
+// with it: [Rewrap] them.
 func AddUserKey(l Layout, user, public string) ([]File, error) {
 	file, err := l.UserKeyPath(user)
 	if err != nil {
@@ -39,21 +40,22 @@ func AddUserKey(l Layout, user, public string) ([]File, error) {
 	return []File{{Path: file, Data: data}}, nil
 }
 
-// RemoveUserKey gives what becomes of the key.json of an administrator without
-// one of his keys, or without him if public is empty, and the age keys that he
-// loses. Secrets that exist are still readable with them: [Reencrypt] them.
-func RemoveUserKey(l Layout, user, public string) (File, []string, error) {
+// RemoveUserKey gives what becomes of an administrator without one of his keys,
+// or without him if public is empty (the first file is his key.json), and the age
+// keys that he loses. Secrets that exist are still readable with them:
+// [Reencrypt] them.
+func RemoveUserKey(l Layout, user, public string) ([]File, []string, error) {
 	file, err := l.UserKeyPath(user)
 	if err != nil {
-		return File{}, nil, err
+		return nil, nil, err
 	}
 	users, err := l.Users()
 	if err != nil {
-		return File{}, nil, err
+		return nil, nil, err
 	}
 	i := slices.IndexFunc(users, func(holder Holder) bool { return holder.Name == user })
 	if i < 0 {
-		return File{}, nil, fmt.Errorf("there is no administrator %s: see `fleet vars keys list`", user)
+		return nil, nil, fmt.Errorf("there is no administrator %s: see `fleet vars keys list`", user)
 	}
 	public = NormalizeRecipient(public)
 	kept := slices.DeleteFunc(slices.Clone(users[i].Keys), func(key Key) bool {
@@ -61,16 +63,28 @@ func RemoveUserKey(l Layout, user, public string) (File, []string, error) {
 	})
 	switch {
 	case len(kept) == len(users[i].Keys):
-		return File{}, nil, fmt.Errorf("this is no key of administrator %s, whose are: %s", user, strings.Join(users[i].Recipients(), ", "))
+		return nil, nil, fmt.Errorf("this is no key of administrator %s, whose are: %s", user, strings.Join(users[i].Recipients(), ", "))
 	case len(kept) == 0:
-		return File{Path: file, Gone: true}, users[i].Recipients(), nil
+		files, err := leaveGroups(l, user)
+		return append([]File{{Path: file, Gone: true}}, files...), users[i].Recipients(), err
 	}
 	data, err := FormatKeys(kept)
 	if err != nil {
-		return File{}, nil, err
+		return nil, nil, err
 	}
 	lost := slices.DeleteFunc(users[i].Recipients(), func(key string) bool { return key != public })
-	return File{Path: file, Data: data}, lost, nil
+	return []File{{Path: file, Data: data}}, lost, nil
+}
+
+// leaveGroups gives the links by which a user is in groups, as gone.
+func leaveGroups(l Layout, user string) (files []File, err error) {
+	groups, err := l.Groups()
+	for _, group := range groups {
+		if slices.Contains(group.Users, user) {
+			files = append(files, File{Path: path.Join(groupsDir, group.Name, linkUsers, user), Gone: true})
+		}
+	}
+	return files, err
 }
 
 // SetRecoveryKey gives the key.json of the recovery key, or nothing if it is

@@ -239,7 +239,7 @@ func (f *Fleet) removeMachine(machine string) string {
 			places = append(places, path.Dir(file))
 		}
 	}
-	if file, err := f.Layout.MachinePrivateKeyPath(machine); err == nil {
+	if file, err := f.Layout.Path(secrets.KeyRef(machine)); err == nil {
 		if _, err := os.Stat(filepath.Join(f.Root, file)); err == nil {
 			places = append(places, file)
 		}

@@ -68,7 +68,7 @@ func (f *Fleet) checkKey(ctx context.Context, g *Graph, people *readers, machine
 		finding.Problem, finding.Mend = "it has no key", "run `fleet vars generate "+machine+"`"
 		return []Finding{finding}
 	}
-	envelope, err := f.Layout.ReadMachinePrivateKey(machine)
+	_, err := f.Layout.Read(secrets.KeyRef(machine))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // it brought its own
 	}
@@ -76,10 +76,10 @@ func (f *Fleet) checkKey(ctx context.Context, g *Graph, people *readers, machine
 		_, err = secrets.MachinePrivateKey(ctx, f.Layout, machine, f.Identities)
 	}
 	if err != nil && !noKeyAtHand(err) {
-		finding.Problem, finding.Mend = err.Error(), "restore sops/machines/"+machine+" and sops/keys/"+machine+" from one commit"
+		finding.Problem, finding.Mend = err.Error(), f.restoreKeys(machine)
 		return []Finding{finding}
 	}
-	a, err := people.auditKey(envelope)
+	a, err := people.auditKey(machine)
 	if err != nil {
 		return nil // it was said above
 	}
@@ -93,7 +93,31 @@ func (f *Fleet) checkKey(ctx context.Context, g *Graph, people *readers, machine
 		finding.Problem = "its private key can also be read by " + strings.Join(a.Extra, ", ")
 		findings = append(findings, finding)
 	}
+	if len(a.Links) > 0 && len(a.Lacks)+len(a.Extra) == 0 {
+		finding.Problem = "the links beside its private key do not say who can read it: " + linkNames(a.Links)
+		findings = append(findings, finding)
+	}
 	return findings
+}
+
+// restoreKeys says how two halves of a key come to fit again.
+func (f *Fleet) restoreKeys(machine string) string {
+	public, _ := f.Layout.MachineKeyPath(machine)
+	private, _ := f.Layout.Path(secrets.KeyRef(machine))
+	return "restore " + public + " and " + private + " from one commit"
+}
+
+// linkNames tells which links are missing and which are too many.
+func linkNames(links []secrets.File) string {
+	var names []string
+	for _, link := range links {
+		what := "missing "
+		if link.Gone {
+			what = "too many "
+		}
+		names = append(names, what+link.Path)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (f *Fleet) checkGenerator(ctx context.Context, n *Node, people *readers) (findings []Finding, err error) {
@@ -141,6 +165,9 @@ func (f *Fleet) checkGenerator(ctx context.Context, n *Node, people *readers) (f
 		}
 		if len(a.Extra) > 0 {
 			add(file, "it can also be read by "+strings.Join(a.Extra, ", "), "run `fleet vars fix`; if they should not know it, run `"+generate+" --regenerate "+n.Name+"`")
+		}
+		if len(a.Links) > 0 && len(a.Lacks)+len(a.Extra) == 0 {
+			add(file, "the links beside it do not say who can read it: "+linkNames(a.Links), "run `fleet vars fix`")
 		}
 		if _, err := secrets.Open(ctx, f.Layout, ref, f.Identities); err != nil && !noKeyAtHand(err) {
 			add(file, err.Error(), "restore it from git")

@@ -2,9 +2,7 @@ package vars
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/hashicorp/go-multierror"
@@ -15,30 +13,30 @@ import (
 // envelope is an encrypted file of the repository: a secret, or the private key
 // of a machine.
 type envelope struct {
-	ref     secrets.Ref // of a secret
-	machine string      // whose private key it is, or ""
+	ref     secrets.Ref
 	path    string
 	data    []byte
 	readers []string
 }
 
 // String is how an envelope is called in messages.
-func (e envelope) String() string {
-	if e.machine != "" {
-		return "the key of machine " + e.machine
-	}
-	return e.ref.String()
-}
+func (e envelope) String() string { return e.ref.String() }
 
 // envelopes reads every encrypted file of the repository, also of machines that
 // are not evaluated: who reads what is to be changed everywhere or not at all.
-// The damaged ones, which nobody can read, are errors beside the others.
+// The keys of machines come first: what is made for a machine's old key can be
+// read by whoever has seen that. The damaged ones, which nobody can read, are
+// errors beside the others.
 func (f *Fleet) envelopes(ctx context.Context) (all []envelope, damaged []error, err error) {
 	refs, err := f.Layout.List()
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, ref := range refs {
+	others, err := f.Layout.Others()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, ref := range append(others, refs...) {
 		if !ref.Secret {
 			continue
 		}
@@ -51,24 +49,6 @@ func (f *Fleet) envelopes(ctx context.Context) (all []envelope, damaged []error,
 			return nil, nil, err
 		}
 		all = append(all, envelope{ref: ref, path: path, data: data})
-	}
-	machines, err := f.Layout.Machines()
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, machine := range machines {
-		data, err := f.Layout.ReadMachinePrivateKey(machine)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it brought its own
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		path, err := f.Layout.MachinePrivateKeyPath(machine)
-		if err != nil {
-			return nil, nil, err
-		}
-		all = append(all, envelope{machine: machine, path: path, data: data})
 	}
 	whole := all[:0]
 	for _, e := range all {
@@ -94,14 +74,19 @@ func (f *Fleet) reencrypt(ctx context.Context, all []envelope, wanted func(envel
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		data, err := secrets.Reencrypt(ctx, e.data, wanted(e), f.Identities, o.Now())
+		recipients := wanted(e)
+		data, err := secrets.Reencrypt(ctx, e.data, recipients, f.Identities, o.Now())
 		switch {
 		case noKeyAtHand(err):
 			locked, lockedErr = append(locked, e.String()), err
 		case err != nil:
 			errs = multierror.Append(errs, fmt.Errorf("%s: %w", e.path, err))
 		default:
-			files = append(files, secrets.File{Path: e.path, Data: data})
+			placed, err := secrets.Place(f.Layout, e.ref, data, recipients)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, placed...)
 		}
 	}
 	if len(locked) > 0 {

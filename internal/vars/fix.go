@@ -138,19 +138,15 @@ func (f *Fleet) fix(ctx context.Context, fixed *Fixed, now time.Time) (*fixer, e
 			wrong[machine] = true
 			continue
 		}
-		envelope, err := f.Layout.ReadMachinePrivateKey(machine)
-		if err != nil {
+		if _, err := f.Layout.Read(secrets.KeyRef(machine)); err != nil {
 			continue // it brought its own, or Check tells
 		}
-		if _, err := secrets.MachinePrivateKey(ctx, f.Layout, machine, f.Identities); err != nil {
-			wrong[machine] = !noKeyAtHand(err)
+		if _, err := secrets.MachinePrivateKey(ctx, f.Layout, machine, f.Identities); err != nil && !noKeyAtHand(err) {
+			wrong[machine] = true
+			continue
 		}
-		path, err := f.Layout.MachinePrivateKeyPath(machine)
-		if err != nil {
+		if err := x.mend(ctx, Mend{ID: ID{Machine: machine}}, secrets.KeyRef(machine), nil); err != nil {
 			return nil, err
-		}
-		if !wrong[machine] {
-			x.mend(ctx, Mend{ID: ID{Machine: machine}, Path: path}, envelope, x.people.admins)
 		}
 	}
 	for _, id := range g.order {
@@ -179,59 +175,71 @@ func (x *fixer) generator(ctx context.Context, n *Node, wrong map[string]bool) e
 		if !exists {
 			continue
 		}
-		envelope, err := x.Layout.Read(ref)
-		if err != nil {
+		if err := x.mend(ctx, Mend{ID: n.ID, File: file}, ref, n); err != nil {
 			return err
 		}
-		actual, err := secrets.EnvelopeRecipients(envelope)
-		if err != nil {
-			continue // Check tells
-		}
-		wanted, err := x.Layout.Wanted(ref, x.people.holders(n, file, actual))
-		if err != nil {
-			return err
-		}
-		path, err := x.Layout.Path(ref)
-		if err != nil {
-			return err
-		}
-		x.mend(ctx, Mend{ID: n.ID, File: file, Path: path}, envelope, wanted)
 	}
 	return nil
 }
 
-// mend encrypts one secret to exactly the wanted readers.
-func (x *fixer) mend(ctx context.Context, m Mend, envelope []byte, wanted []string) {
+// mend encrypts one secret to exactly the wanted readers. n is the generator
+// that declares it, nil for a key.
+func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, n *Node) (err error) {
+	if m.Path, err = x.Layout.Path(ref); err != nil {
+		return err
+	}
+	envelope, err := x.Layout.Read(ref)
+	if err != nil {
+		return err
+	}
 	actual, err := secrets.EnvelopeRecipients(envelope)
-	if err != nil || secrets.SameRecipients(actual, wanted) {
-		return // what is damaged, Check tells of
+	if err != nil {
+		return nil // Check tells
+	}
+	var machines []secrets.Holder
+	if n != nil {
+		machines = x.people.holders(n, m.File, actual)
+	}
+	wanted, err := x.Layout.Wanted(ref, machines)
+	if err != nil {
+		return err
+	}
+	links, err := x.Layout.Links(ref, wanted)
+	if err != nil {
+		return err
 	}
 	a := x.people.compare(actual, wanted)
 	m.Add, m.Remove = append([]string{}, a.Lacks...), append([]string{}, a.Extra...)
-	var data []byte
-	if len(m.Remove) > 0 {
-		data, err = secrets.Reencrypt(ctx, envelope, wanted, x.Identities, x.now)
-	} else {
-		data, err = secrets.Rewrap(ctx, envelope, wanted, x.Identities)
+	switch {
+	case len(m.Remove) > 0:
+		envelope, err = secrets.Reencrypt(ctx, envelope, wanted, x.Identities, x.now)
+	case len(m.Add) > 0:
+		envelope, err = secrets.Rewrap(ctx, envelope, wanted, x.Identities)
+	case len(links) > 0:
+		x.files, x.fixed.Mended = append(x.files, links...), append(x.fixed.Mended, m)
+		return nil
+	default:
+		return nil
 	}
 	if noKeyAtHand(err) {
 		x.locked, x.lockedErr = append(x.locked, m.String()), err
-		return
+		return nil
 	}
 	if err != nil {
 		x.errs = multierror.Append(x.errs, fmt.Errorf("%s: %w", m.Path, err))
-		return
+		return nil
 	}
-	x.files = append(x.files, secrets.File{Path: m.Path, Data: data})
+	x.files = append(append(x.files, secrets.File{Path: m.Path, Data: envelope}), links...)
 	x.fixed.Mended = append(x.fixed.Mended, m)
 	if len(m.Remove) == 0 {
-		return
+		return nil
 	}
 	rotation := Rotation{Value: m.String(), KnownBy: m.Remove, Mend: "give the machine a new key, and then new values"}
 	if m.File != "" {
 		rotation.Mend = x.regenerate(m.ID)
 	}
 	x.fixed.Rotate = append(x.fixed.Rotate, rotation)
+	return nil
 }
 
 // regenerate is the command that makes new values.

@@ -26,6 +26,13 @@ type Fleet struct {
 	Env []string
 }
 
+// with is the fleet as it will be once the files are written.
+func (f *Fleet) with(files []secrets.File) *Fleet {
+	after := *f
+	after.Layout = f.Layout.With(files)
+	return &after
+}
+
 // Plan says what [Fleet.Run] would do. It changes nothing, so what an
 // interrupted run has left is only noted; see [Fleet.Recover].
 func (f *Fleet) Plan(ctx context.Context, req Request) (*Plan, error) {
@@ -122,11 +129,8 @@ func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
 		} else if !errors.Is(err, secrets.ErrNoMachineKey) {
 			return now, err
 		}
-		if envelope, err := f.Layout.ReadMachinePrivateKey(machine); err == nil {
-			audit, err := r.auditKey(envelope)
-			if err == nil {
-				state.Lacks = audit.Lacks
-			}
+		if audit, err := r.auditKey(machine); err == nil {
+			state.Lacks = audit.Lacks
 		}
 		now.MachineKeys[machine] = state
 	}

@@ -311,6 +311,7 @@ func (f *Fleet) sealGiven(ctx context.Context, p *GivePlan, now time.Time) (file
 		people.add(machine, holder)
 		files = append(files, made...)
 	}
+	f = f.with(files)
 	touched := map[ID]bool{}
 	for _, gift := range p.Values {
 		if gift.Action == GiftKeeps {

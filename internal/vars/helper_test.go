@@ -30,19 +30,26 @@ type world struct {
 // are given as text in place of a derivation (see gen).
 func newWorld(t testing.TB, machines map[string][]*flake.Generator) *world {
 	t.Helper()
+	return newWorldIn(t, machines, func(dir, _ string) (secrets.Layout, error) { return secrets.OpenNative(dir) })
+}
+
+// newWorldIn is newWorld in the layout that open opens for the administrator
+// who has the public key.
+func newWorldIn(t testing.TB, machines map[string][]*flake.Generator, open func(dir, public string) (secrets.Layout, error)) *world {
+	t.Helper()
 	w := &world{t: t, root: t.TempDir()}
 	w.git("init", "--quiet", "--initial-branch=main")
 	w.git("config", "user.name", "Test")
 	w.git("config", "user.email", "test@example.org")
-	layout, err := secrets.OpenNative(w.root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = layout.Close() })
 	public, private, err := secrets.NewAgeKey()
 	if err != nil {
 		t.Fatal(err)
 	}
+	layout, err := open(w.root, public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = layout.Close() })
 	w.fleet = &Fleet{Root: w.root, Layout: layout, Inventory: &flake.Inventory{Machines: map[string]flake.Machine{}}, Env: os.Environ()}
 	w.fleet.Identities = identities(t, private)
 	w.admin("alice", public)
@@ -162,6 +169,11 @@ func snapshot(t testing.TB, root string) map[string]string {
 		}
 		if d.IsDir() {
 			return nil
+		}
+		if d.Type()&os.ModeSymlink != 0 {
+			target, err := os.Readlink(path)
+			files[rel] = "link to " + target
+			return err
 		}
 		data, err := os.ReadFile(path)
 		files[rel] = string(data)

@@ -132,7 +132,7 @@ func (t *transactor) stage(j journal, files []secrets.File) error {
 		if err := t.before("stage " + f.Final); err != nil {
 			return err
 		}
-		if err := t.write(f.Stage, files[i].Data); err != nil {
+		if err := t.write(f.Stage, files[i]); err != nil {
 			return err
 		}
 	}
@@ -175,12 +175,16 @@ func (t *transactor) switchAll(j journal) error {
 	return t.before("track")
 }
 
-// remove removes a file, and its folder if that is empty then.
+// remove removes a file, and the folders above it that are empty then.
 func (t *transactor) remove(name string) error {
 	if err := t.root.Remove(filepath.FromSlash(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	_ = t.root.Remove(filepath.FromSlash(path.Dir(name)))
+	for _, folder := range slices.Backward(parents(name)) {
+		if t.root.Remove(filepath.FromSlash(folder)) != nil {
+			break
+		}
+	}
 	return nil
 }
 
@@ -276,16 +280,20 @@ func (t *transactor) end() error {
 	return nil
 }
 
-func (t *transactor) write(name string, data []byte) error {
+// write stages a file, synced, or a link.
+func (t *transactor) write(name string, file secrets.File) error {
 	name = filepath.FromSlash(name)
 	if err := t.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if file.Link != "" {
+		return t.root.Symlink(file.Link, name)
 	}
 	f, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	_, err = f.Write(file.Data)
 	return errors.Join(err, f.Sync(), f.Close())
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/crs58/fleet/internal/secrets"
@@ -176,11 +175,13 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 	if len(files) > 0 {
 		c.files, c.Added = files, append(c.Added, public)
 	}
+	after := f.Layout.With(files)
 	for _, e := range all {
 		if slices.Contains(e.readers, public) {
 			continue
 		}
-		data, err := secrets.Rewrap(ctx, e.data, append(slices.Clone(e.readers), public), f.Identities)
+		readers := append(slices.Clone(e.readers), public)
+		data, err := secrets.Rewrap(ctx, e.data, readers, f.Identities)
 		switch {
 		case noKeyAtHand(err):
 			c.Locked = append(c.Locked, e.String())
@@ -189,7 +190,11 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 		case err != nil:
 			return fmt.Errorf("%s: %w", e.path, err)
 		default:
-			c.files = append(c.files, secrets.File{Path: e.path, Data: data})
+			placed, err := secrets.Place(after, e.ref, data, readers)
+			if err != nil {
+				return err
+			}
+			c.files = append(c.files, placed...)
 			c.Reencrypted = append(c.Reencrypted, e.String())
 		}
 	}
@@ -201,7 +206,7 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 // Rotate. The last administrator and the own only way in are not removed.
 func (f *Fleet) RemoveKey(ctx context.Context, user, public string, o KeysOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
-		file, lost, err := secrets.RemoveUserKey(f.Layout, user, public)
+		files, lost, err := secrets.RemoveUserKey(f.Layout, user, public)
 		if err != nil {
 			return err
 		}
@@ -209,14 +214,15 @@ func (f *Fleet) RemoveKey(ctx context.Context, user, public string, o KeysOption
 		if err != nil {
 			return err
 		}
-		if file.Gone && len(users) == 1 {
+		whole := files[0].Gone
+		if whole && len(users) == 1 {
 			return fmt.Errorf("%s is the last administrator: add another with `fleet vars keys add` first", user)
 		}
 		c.message = "feat(vars): remove administrator " + user
-		if !file.Gone {
+		if !whole {
 			c.message = "feat(vars): remove a key of administrator " + user
 		}
-		return c.expel(ctx, f, "administrator "+user, file, lost, o)
+		return c.expel(ctx, f, "administrator "+user, files, lost, o)
 	})
 }
 
@@ -231,12 +237,12 @@ func (f *Fleet) RemoveRecoveryKey(ctx context.Context, o KeysOptions) (*KeysRepo
 			return errors.New("there is no recovery key")
 		}
 		c.message = "feat(vars): remove the recovery key"
-		return c.expel(ctx, f, recovery.Name, secrets.File{Path: f.Layout.RecoveryKeyPath(), Gone: true}, recovery.Recipients(), o)
+		return c.expel(ctx, f, recovery.Name, []secrets.File{{Path: f.Layout.RecoveryKeyPath(), Gone: true}}, recovery.Recipients(), o)
 	})
 }
 
 // expel takes keys away from who.
-func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, file secrets.File, lost []string, o KeysOptions) error {
+func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, files []secrets.File, lost []string, o KeysOptions) error {
 	owners, err := f.owners()
 	if err != nil {
 		return err
@@ -256,8 +262,23 @@ func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, file secre
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(e envelope) bool { return !overlap(e.readers, gone) })
-	files, err := f.reencrypt(ctx, all, func(e envelope) []string {
+	after := f.with(files)
+	c.files, c.Removed = files, append(c.Removed, lost...)
+	var lose []envelope
+	for _, e := range all {
+		if overlap(e.readers, gone) {
+			lose = append(lose, e)
+			continue
+		}
+		// It may be linked to one of two who have the same key.
+		links, err := after.Layout.Links(e.ref, e.readers)
+		if err != nil {
+			return err
+		}
+		c.files = append(c.files, links...)
+	}
+	all = lose
+	again, err := after.reencrypt(ctx, all, func(e envelope) []string {
 		if rest := without(e.readers, gone); len(rest) > 0 {
 			return rest
 		}
@@ -266,9 +287,7 @@ func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, file secre
 	if err != nil {
 		return err
 	}
-	c.files, c.Removed = append(files, file), append(c.Removed, lost...)
-	// What is made for a machine's old key can be read by whoever has seen that.
-	slices.SortStableFunc(all, func(a, b envelope) int { return strings.Compare(b.machine, a.machine) })
+	c.files = append(c.files, again...)
 	for _, e := range all {
 		c.Reencrypted = append(c.Reencrypted, e.String())
 		c.Rotate = append(c.Rotate, e.rotation())
@@ -280,8 +299,8 @@ func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, file secre
 func (e envelope) rotation() Seen {
 	command := "fleet vars generate " + e.ref.Machine + " --regenerate " + e.ref.Generator
 	switch {
-	case e.machine != "":
-		command = "fleet vars keys rotate " + e.machine
+	case e.ref.IsKey():
+		command = "fleet vars keys rotate " + e.ref.Machine
 	case e.ref.Machine == "":
 		command = "fleet vars generate --all --regenerate " + e.ref.Generator
 	}
@@ -309,8 +328,8 @@ func (f *Fleet) RotateMachineKey(ctx context.Context, machine string, o KeysOpti
 		if err != nil {
 			return err
 		}
-		all = slices.DeleteFunc(all, func(e envelope) bool { return e.machine != "" || !overlap(e.readers, old) })
-		files, err := f.reencrypt(ctx, all, func(e envelope) []string {
+		all = slices.DeleteFunc(all, func(e envelope) bool { return e.ref.IsKey() || !overlap(e.readers, old) })
+		files, err := f.with(made).reencrypt(ctx, all, func(e envelope) []string {
 			gone := old
 			if e.ref.Machine != machine { // a key that another machine has too
 				gone = slices.DeleteFunc(slices.Clone(old), func(key string) bool { return len(owners[key]) > 1 })

@@ -171,8 +171,8 @@ func TestRemoveKey(t *testing.T) {
 		t.Errorf("git says %q", got)
 	}
 	want := []Seen{
-		{"the key of machine web", "fleet vars keys rotate web"},
 		{"the key of machine db", "fleet vars keys rotate db"},
+		{"the key of machine web", "fleet vars keys rotate web"},
 		{"shared/ca/c", "fleet vars generate --all --regenerate ca"},
 		{"db/a/f", "fleet vars generate db --regenerate a"},
 		{"web/a/f", "fleet vars generate web --regenerate a"},

@@ -65,7 +65,7 @@ func (f *Fleet) ListKeys(ctx context.Context) (*Keys, error) {
 		for _, e := range all {
 			switch {
 			case !slices.Contains(e.readers, normal):
-			case e.machine != "":
+			case e.ref.IsKey():
 				key.MachineKeys++
 			default:
 				key.Secrets++
@@ -79,7 +79,7 @@ func (f *Fleet) ListKeys(ctx context.Context) (*Keys, error) {
 		}
 	}
 	for _, e := range all {
-		if e.machine != "" {
+		if e.ref.IsKey() {
 			list.MachineKeys++
 		} else {
 			list.Secrets++

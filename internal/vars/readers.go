@@ -21,6 +21,8 @@ type readers struct {
 type audit struct {
 	Lacks []string
 	Extra []string
+	// Links are those beside the secret that have to change to say who is to read it.
+	Links []secrets.File
 }
 
 func (f *Fleet) readers() (*readers, error) {
@@ -40,7 +42,11 @@ func (f *Fleet) readers() (*readers, error) {
 		return nil, err
 	}
 	r.admins = admins
-	for _, key := range admins {
+	recovery, err := f.Layout.Recovery()
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range recovery.Recipients() {
 		r.names[key] = "the recovery key"
 	}
 	users, err := f.Layout.Users()
@@ -87,19 +93,10 @@ func (r *readers) holders(n *Node, file string, recipients []string) (holders []
 // audit compares the readers of an existing secret with the wanted ones.
 func (r *readers) audit(n *Node, file string) (audit, error) {
 	ref := n.ref(file)
-	envelope, err := r.fleet.Layout.Read(ref)
+	a, err := r.auditRef(ref, func(actual []string) []secrets.Holder { return r.holders(n, file, actual) })
 	if err != nil {
-		return audit{}, err
+		return a, err
 	}
-	actual, err := secrets.EnvelopeRecipients(envelope)
-	if err != nil {
-		return audit{}, fmt.Errorf("%s: %w", ref, err)
-	}
-	wanted, err := r.fleet.Layout.Wanted(ref, r.holders(n, file, actual))
-	if err != nil && !errors.Is(err, secrets.ErrNoAdmin) {
-		return audit{}, err
-	}
-	a := r.compare(actual, wanted)
 	if n.Def.Files[file].Deploy {
 		for _, machine := range n.Machines {
 			if _, ok := r.machines[machine]; !ok {
@@ -111,12 +108,29 @@ func (r *readers) audit(n *Node, file string) (audit, error) {
 }
 
 // auditKey compares the readers of a machine's private key.
-func (r *readers) auditKey(envelope []byte) (audit, error) {
-	actual, err := secrets.EnvelopeRecipients(envelope)
+func (r *readers) auditKey(machine string) (audit, error) {
+	return r.auditRef(secrets.KeyRef(machine), func([]string) []secrets.Holder { return nil })
+}
+
+func (r *readers) auditRef(ref secrets.Ref, holders func(actual []string) []secrets.Holder) (audit, error) {
+	envelope, err := r.fleet.Layout.Read(ref)
 	if err != nil {
 		return audit{}, err
 	}
-	return r.compare(actual, r.admins), nil
+	actual, err := secrets.EnvelopeRecipients(envelope)
+	if err != nil {
+		return audit{}, fmt.Errorf("%s: %w", ref, err)
+	}
+	machines := holders(actual)
+	wanted, err := r.fleet.Layout.Wanted(ref, machines)
+	if err != nil && !errors.Is(err, secrets.ErrNoAdmin) {
+		return audit{}, err
+	}
+	a := r.compare(actual, wanted)
+	if err == nil {
+		a.Links, err = r.fleet.Layout.Links(ref, wanted)
+	}
+	return a, err
 }
 
 func (r *readers) compare(actual, wanted []string) (a audit) {

@@ -27,6 +27,7 @@ func (r *run) makeKeys(ctx context.Context) (files []secrets.File, err error) {
 		files = append(files, made...)
 		r.tell(Event{Kind: KeyMade, ID: ID{Machine: machine}})
 	}
+	r.Fleet = r.with(files)
 	return files, nil
 }
 
@@ -72,7 +73,7 @@ func (r *run) seal(ctx context.Context) (report *Report, files []secrets.File, e
 	var locked []string // what others have to re-encrypt
 	var lockedErr error
 	for _, rewrap := range r.plan.Rewraps {
-		file, err := r.rewrap(ctx, rewrap)
+		made, err := r.rewrap(ctx, rewrap)
 		if noKeyAtHand(err) {
 			locked, lockedErr = append(locked, rewrap.String()), err
 			continue
@@ -81,7 +82,7 @@ func (r *run) seal(ctx context.Context) (report *Report, files []secrets.File, e
 			errs = multierror.Append(errs, fmt.Errorf("%s is to be readable by %s as well: %w", rewrap, strings.Join(rewrap.Add, ", "), err))
 			continue
 		}
-		files = append(files, file)
+		files = append(files, made...)
 		report.Rewrapped = append(report.Rewrapped, rewrap)
 		r.tell(Event{Kind: Rewrapped, ID: rewrap.ID, File: rewrap.File, Text: "now also for " + strings.Join(rewrap.Add, ", ")})
 	}
@@ -123,50 +124,42 @@ func (r *run) sealStep(ctx context.Context, id ID) (files []secrets.File, err er
 // sealHash records that the values of a generator fit what they are made from
 // today.
 func (r *run) sealHash(n *Node) ([]secrets.File, error) {
-	if n.Def.ValidationHash == "" {
-		return nil, nil
-	}
 	path, err := r.Layout.HashPath(n.Machine, n.Name)
-	return []secrets.File{{Path: path, Data: []byte(n.Def.ValidationHash)}}, err
+	if err != nil || n.Def.ValidationHash != "" {
+		return []secrets.File{{Path: path, Data: []byte(n.Def.ValidationHash)}}, err
+	}
+	// One from when there was a validation would be compared with none.
+	if hash, err := r.Layout.Hash(n.Machine, n.Name); err != nil || hash == "" {
+		return nil, err
+	}
+	return []secrets.File{{Path: path, Gone: true}}, nil
 }
 
 // rewrap adds readers to an existing secret and takes none away.
-func (r *run) rewrap(ctx context.Context, w Rewrap) (secrets.File, error) {
-	if w.File == "" {
-		envelope, err := r.Layout.ReadMachinePrivateKey(w.Machine)
-		if err != nil {
-			return secrets.File{}, err
-		}
-		path, err := r.Layout.MachinePrivateKeyPath(w.Machine)
-		if err != nil {
-			return secrets.File{}, err
-		}
-		return r.widen(ctx, path, envelope, r.readers.admins)
+func (r *run) rewrap(ctx context.Context, w Rewrap) ([]secrets.File, error) {
+	ref, machines := secrets.KeyRef(w.Machine), []secrets.Holder(nil)
+	if w.File != "" {
+		n := r.plan.graph.nodes[w.ID]
+		ref, machines = n.ref(w.File), r.readers.holders(n, w.File, nil)
 	}
-	n := r.plan.graph.nodes[w.ID]
-	ref := n.ref(w.File)
 	envelope, err := r.Layout.Read(ref)
 	if err != nil {
-		return secrets.File{}, err
+		return nil, err
 	}
-	path, err := r.Layout.Path(ref)
+	wanted, err := r.Layout.Wanted(ref, machines)
 	if err != nil {
-		return secrets.File{}, err
+		return nil, err
 	}
-	wanted, err := r.Layout.Wanted(ref, r.readers.holders(n, w.File, nil))
-	if err != nil {
-		return secrets.File{}, err
-	}
-	return r.widen(ctx, path, envelope, wanted)
-}
-
-func (r *run) widen(ctx context.Context, path string, envelope []byte, wanted []string) (secrets.File, error) {
 	actual, err := secrets.EnvelopeRecipients(envelope)
 	if err != nil {
-		return secrets.File{}, err
+		return nil, err
 	}
-	data, err := secrets.Rewrap(ctx, envelope, append(actual, wanted...), r.Identities)
-	return secrets.File{Path: path, Data: data}, err
+	readers := append(actual, wanted...)
+	data, err := secrets.Rewrap(ctx, envelope, readers, r.Identities)
+	if err != nil {
+		return nil, err
+	}
+	return secrets.Place(r.Layout, ref, data, readers)
 }
 
 // message is that of the commit.
