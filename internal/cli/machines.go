@@ -203,7 +203,7 @@ func (s *session) reach(ctx context.Context, machine string, host ssh.Target) (*
 	if s.fleet.Dir == "" || !errors.Is(err, ssh.ErrHostKeyUnknown) && !errors.Is(err, ssh.ErrHostKeyChanged) {
 		return conn, err
 	}
-	layout, layoutErr := secrets.OpenNative(s.fleet.Dir)
+	layout, layoutErr := s.layout(nil, nil)
 	if layoutErr != nil {
 		return nil, err
 	}
@@ -220,11 +220,7 @@ func (s *session) reach(ctx context.Context, machine string, host ssh.Target) (*
 }
 
 func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error) {
-	dir, err := s.writable()
-	if err != nil {
-		return nil, err
-	}
-	layout, err := secrets.OpenNative(dir)
+	layout, err := s.layout(nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -149,14 +149,6 @@ func (a *App) evaluate(ctx context.Context, args []string, all, toplevel bool) (
 	return &evaluation{s, names, evaluated}, err
 }
 
-// writable is the folder of the fleet, for commands that write to it.
-func (s *session) writable() (string, error) {
-	if s.fleet.Dir == "" {
-		return "", errors.New("this flake is a remote reference: work on a checkout of it (--flake FOLDER)")
-	}
-	return s.fleet.Dir, nil
-}
-
 // identities loads the administrator's keys once for a command: they may come
 // from a program that asks for something.
 func (s *session) identities(ctx context.Context) (*secrets.Identities, error) {

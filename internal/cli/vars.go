@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/crs58/fleet/internal/flake"
-	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/crs58/fleet/internal/vars"
 	"github.com/hashicorp/go-multierror"
@@ -31,17 +30,16 @@ func (a *App) varsCmd() *cobra.Command {
 
 // values opens the values of the machines that evaluate.
 func (s *session) values(ctx context.Context, details map[string]*flake.Details) (*vars.Fleet, func(), error) {
-	dir, err := s.writable()
-	if err != nil {
-		return nil, nil, err
-	}
-	layout, err := secrets.OpenNative(dir)
+	dir, err := s.valuesDir()
 	if err != nil {
 		return nil, nil, err
 	}
 	ids, err := s.identities(ctx)
 	if err != nil {
-		layout.Close()
+		return nil, nil, err
+	}
+	layout, err := s.layout(details, ids.Recipients())
+	if err != nil {
 		return nil, nil, err
 	}
 	for _, w := range ids.Warnings() {

@@ -99,7 +99,7 @@ func newRemoteCheck(values *vars.Fleet, machine string) (*remoteCheck, error) {
 	if c.keyPath, err = values.Layout.MachineKeyPath(machine); err != nil {
 		return nil, err
 	}
-	if _, err := values.Layout.ReadMachinePrivateKey(machine); errors.Is(err, fs.ErrNotExist) {
+	if _, err := values.Layout.Read(secrets.KeyRef(machine)); errors.Is(err, fs.ErrNotExist) {
 		c.own = true
 	} else if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@
 }:
 let
   inherit (lib) mkOption types;
+  cfg = config.clan.core.settings;
 in
 {
   imports = [
@@ -18,6 +19,24 @@ in
       type = types.raw;
       example = lib.literalExpression "inputs.self";
       description = "The folder that holds `sops/`, the fleet's keys, secrets and public values.";
+    };
+    # The program decides by the same folders.
+    layout = mkOption {
+      type = types.enum [
+        "native"
+        "clan"
+      ];
+      default =
+        if lib.any (place: builtins.pathExists (cfg.directory + "/vars/${place}")) [
+          "per-machine"
+          "shared"
+        ] then
+          "clan"
+        else
+          "native";
+      defaultText = lib.literalMD "`clan` where there are values below `vars/`";
+      readOnly = true;
+      description = "Where the values lie in the folder: below `sops/`, or below `vars/` as clan-core keeps them.";
     };
     name = mkOption {
       type = types.str;
@@ -37,5 +56,5 @@ in
     };
   };
 
-  config.networking.hostName = lib.mkDefault config.clan.core.settings.machine.name;
+  config.networking.hostName = lib.mkDefault cfg.machine.name;
 }

@@ -14,8 +14,20 @@ let
   id = "${generator.name}/${config.name}";
   machine = settings.machine.name;
 
-  owner = if generator.share then "shared" else "machines/${machine}";
-  kind = if config.secret then "secrets" else "facts";
+  # Where the value lies in the fleet's folder.
+  place =
+    if settings.layout == "clan" then
+      let
+        owner = if generator.share then "shared" else "per-machine/${machine}";
+        kind = if config.secret then "secret" else "value";
+      in
+      "vars/${owner}/${id}/${kind}"
+    else
+      let
+        owner = if generator.share then "shared" else "machines/${machine}";
+        kind = if config.secret then "secrets" else "facts";
+      in
+      "sops/${owner}/${kind}/${id}";
 
   mend = "run `fleet vars generate ${machine}`";
 
@@ -115,8 +127,8 @@ in
 
     flakePath = mkOption {
       type = types.raw;
-      default = settings.directory + "/sops/${owner}/${kind}/${id}";
-      defaultText = lib.literalMD "the file below `sops/`";
+      default = settings.directory + "/${place}";
+      defaultText = lib.literalMD "the file below `sops/` or `vars/`";
       internal = true;
       readOnly = true;
       description = "Where the value lies in the fleet's folder, encrypted if it is secret.";
