@@ -69,6 +69,9 @@ func linkTo(folder, kind, name string) string {
 
 func (c *Clan) wantedLinks(ref Ref, before linkSet, recipients []string) (linkSet, error) {
 	after := linkSet{}
+	if len(recipients) == 0 {
+		return after, nil
+	}
 	var covered []string
 	link := func(kind, name string, keys []string) {
 		after[kind] = append(after[kind], name)

@@ -93,7 +93,8 @@ type Layout interface {
 	// whatever is encrypted from now on, and of the recovery key, if there is one.
 	AdminRecipients() ([]string, error)
 	// Links gives what must be written or removed so that the links beside a
-	// secret name those who read it; nothing in a layout without links.
+	// secret name those who read it, for nobody that there are none; nothing in a
+	// layout without links.
 	Links(ref Ref, recipients []string) ([]File, error)
 
 	// Machines are the names of all machines that have a key in the repository,
@@ -160,6 +161,16 @@ func Place(l Layout, ref Ref, envelope []byte, recipients []string) ([]File, err
 		return nil, fmt.Errorf("the links of %s: %w", ref, err)
 	}
 	return append([]File{{Path: path, Data: envelope}}, links...), nil
+}
+
+// Remove gives what removes a value, with the links beside it.
+func Remove(l Layout, ref Ref) ([]File, error) {
+	path, err := l.Path(ref)
+	if err != nil {
+		return nil, err
+	}
+	links, err := l.Links(ref, nil)
+	return append([]File{{Path: path, Gone: true}}, links...), err
 }
 
 // Open gives the plain bytes of a value that exists.
