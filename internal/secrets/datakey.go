@@ -3,6 +3,7 @@ package secrets
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -164,6 +165,14 @@ func unwrapWith(key *sopsage.MasterKey, identities ...age.Identity) ([]byte, err
 	}
 	if len(dataKey) != dataKeySize {
 		return nil, errors.New("it does not hold a data key")
+	}
+	return dataKey, nil
+}
+
+func newDataKey() ([]byte, error) {
+	dataKey := make([]byte, dataKeySize)
+	if _, err := rand.Read(dataKey); err != nil {
+		return nil, fmt.Errorf("make a data key: %w", err)
 	}
 	return dataKey, nil
 }

@@ -2,7 +2,6 @@ package secrets
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -25,9 +24,9 @@ const sopsVersion = "3.13.3"
 // key group of age recipients (age1…, age1pq1…, plugin, ssh-ed25519, ssh-rsa),
 // sorted and without doubles. It needs no identity.
 func Encrypt(ctx context.Context, plain []byte, recipients []string, now time.Time) ([]byte, error) {
-	dataKey := make([]byte, dataKeySize)
-	if _, err := rand.Read(dataKey); err != nil {
-		return nil, fmt.Errorf("make a data key: %w", err)
+	dataKey, err := newDataKey()
+	if err != nil {
+		return nil, err
 	}
 	group, err := wrapKeys(ctx, dataKey, recipients, nil)
 	if err != nil {

@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +117,83 @@ func FuzzName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		if checkName("file", name) == nil && (filepath.Base(name) != name || filepath.Clean(name) != name || !filepath.IsLocal(name)) {
 			t.Errorf("%q was let through", name)
+		}
+	})
+}
+
+// FuzzRules feeds foreign text to the reader and the editor of .sops.yaml: an
+// edit is refused, or it can be taken back to the byte.
+func FuzzRules(f *testing.F) {
+	f.Add([]byte(rulesOfAFleet), "secrets/a.yaml")
+	for _, layout := range layouts {
+		f.Add([]byte(strings.NewReplacer("KEY", bobKey, "OTHER", aliceKey).Replace(layout)), "x")
+	}
+	f.Fuzz(func(t *testing.T, data []byte, path string) {
+		r, err := ParseRules(data)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(r.Bytes(), data) {
+			t.Error("the source was changed")
+		}
+		if rule, err := r.For(path); err == nil {
+			rule.General()
+		}
+		for _, anchor := range append(r.Anchors(), Anchor{Key: bobKey}) {
+			if r.Has(anchor.Key) && !r.Has(machineKey) {
+				roundTrips(t, r, anchor.Key, machineKey, false)
+			}
+		}
+	})
+}
+
+// FuzzDocument feeds foreign text to the reader of sops files that people write:
+// it is refused, or what comes out of a rewrap holds the same.
+func FuzzDocument(f *testing.F) {
+	key, err := os.ReadFile("testdata/envelopes/key.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	ids, err := ParseIdentities("key.txt", key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for name, plain := range documents {
+		_, sealed := sealDocument(f, name, plain, ids.Recipients()...)
+		f.Add(name, sealed)
+		f.Add("x", bytes.ReplaceAll(sealed, []byte("type:str"), []byte("type:bytes")))
+		f.Add(name, bytes.ReplaceAll(sealed, []byte("type:str"), []byte("type:comment")))
+		f.Add(name, sealed[:len(sealed)/2])
+	}
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		IsDocument(data)
+		d, err := ParseDocument(name, data, nil)
+		if err != nil {
+			return
+		}
+		d.Recipients()
+		d.Others()
+		if d.Verify(t.Context(), ids) != nil {
+			return
+		}
+		for _, change := range []func() ([]byte, error){
+			func() ([]byte, error) { return d.Rewrap(t.Context(), []string{ids.Recipients()[0], aliceKey}, ids) },
+			func() ([]byte, error) { return d.Reencrypt(t.Context(), ids.Recipients(), ids, testTime) },
+		} {
+			after, err := change()
+			if errors.Is(err, errReshaped) || errors.Is(err, errOtherKeys) {
+				continue
+			}
+			if err != nil {
+				t.Fatalf("it can be opened, but not encrypted again: %v", err)
+			}
+			again, err := ParseDocument(name, after, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := again.Verify(t.Context(), ids); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

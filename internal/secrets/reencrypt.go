@@ -20,7 +20,7 @@ func Reencrypt(ctx context.Context, envelope []byte, recipients []string, ids *I
 	}
 	for _, key := range tree.Metadata.KeyGroups[0] {
 		if _, isAge := key.(*sopsage.MasterKey); !isAge {
-			return nil, errors.New("it is also encrypted to a key of another kind than age, which fleet cannot give a new data key: use `sops rotate`")
+			return nil, errOtherKeys
 		}
 	}
 	plain, err := Decrypt(ctx, envelope, ids)
@@ -29,3 +29,6 @@ func Reencrypt(ctx context.Context, envelope []byte, recipients []string, ids *I
 	}
 	return Encrypt(ctx, plain, recipients, now)
 }
+
+// errOtherKeys refuses what would take a file from a key of another kind.
+var errOtherKeys = errors.New("it is also encrypted to a key of another kind than age, which fleet cannot give a new data key: use `sops rotate`")
