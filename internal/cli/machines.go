@@ -195,28 +195,31 @@ func (s *session) dial(ctx context.Context, machine string, host ssh.Target) (*s
 	return root, nil
 }
 
-// reach connects to a machine that known_hosts knows, or that shows a host key
-// which the fleet made for it: after its first deploy it may have taken that one.
+// reach connects to a machine, which may show the host key that the fleet made
+// for it: after its first deploy it may have taken that one.
 func (s *session) reach(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
-	config := ssh.Config{Target: host, Env: s.Environ}
-	conn, err := s.dialer.Dial(ctx, config)
-	if s.fleet.Dir == "" || !errors.Is(err, ssh.ErrHostKeyUnknown) && !errors.Is(err, ssh.ErrHostKeyChanged) {
-		return conn, err
+	s.hostKeysOnce.Do(func() {
+		var err error
+		if s.hostKeys, err = s.readHostKeys(); err != nil {
+			s.Streams.Warn("only known_hosts tells the machines' host keys, those that the fleet made cannot be read: %v", err)
+		}
+	})
+	return s.dialer.Dial(ctx, ssh.Config{
+		Target: host, Env: s.Environ,
+		HostKeys: s.hostKeys[machine], HostKeysFrom: "the fleet's vars of " + machine,
+	})
+}
+
+func (s *session) readHostKeys() (map[string][]string, error) {
+	if s.fleet.Dir == "" {
+		return nil, nil
 	}
-	layout, layoutErr := s.layout(nil, nil)
-	if layoutErr != nil {
+	layout, err := s.layout(nil, nil)
+	if err != nil {
 		return nil, err
 	}
 	defer layout.Close()
-	config.HostKeys, _ = vars.HostKeys(layout, machine)
-	if len(config.HostKeys) == 0 {
-		return nil, err
-	}
-	conn, pinnedErr := s.dialer.Dial(ctx, config)
-	if errors.Is(pinnedErr, ssh.ErrHostKeyChanged) {
-		return nil, err // neither key; the message about known_hosts tells more
-	}
-	return conn, pinnedErr
+	return vars.HostKeys(layout)
 }
 
 func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error) {

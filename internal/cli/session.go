@@ -29,6 +29,9 @@ type session struct {
 	keysOnce sync.Once
 	keys     *secrets.Identities
 	keysErr  error
+
+	hostKeysOnce sync.Once
+	hostKeys     map[string][]string // of machines, as the fleet made them
 }
 
 // cacheBytes bounds what evaluations leave on the disk.

@@ -23,7 +23,8 @@ type Config struct {
 	IdentityFiles []string
 
 	// HostKeys are the host's public keys as the fleet's vars know them, each a
-	// line of authorized_keys. If there are any, known_hosts is not asked.
+	// line of authorized_keys. They are trusted beside what known_hosts says,
+	// which may vouch for the key that the host still has before its next deploy.
 	HostKeys []string
 	// HostKeysFrom says in errors where HostKeys come from, such as a file's path.
 	HostKeysFrom string

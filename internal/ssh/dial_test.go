@@ -5,118 +5,14 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
-
-func TestHostKeys(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	dir := t.TempDir()
-	keygen(t, dir+"/other")
-	keygen(t, dir+"/rsa", "-t", "rsa")
-	content := func(name string) string {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(string(text))
-	}
-	host, other, rsa := content(s.path("host.pub")), content(dir+"/other.pub"), content(dir+"/rsa.pub")
-	hostPrint, otherPrint := ssh.FingerprintSHA256(publicKey(t, host)), ssh.FingerprintSHA256(publicKey(t, other))
-	name := "[127.0.0.1]:" + strconv.Itoa(s.port)
-	line := func(name, key string) string { return knownhosts.Line([]string{name}, publicKey(t, key)) + "\n" }
-
-	tests := []struct {
-		name   string
-		known  string   // known_hosts
-		pinned []string // Config.HostKeys
-		want   error
-		says   []string
-	}{
-		{name: "known", known: line(s.address(), host)},
-		{name: "known by another kind of key too", known: line(s.address(), rsa) + line(s.address(), host)},
-		{name: "hashed", known: xknownhosts.HashHostname(name) + " " + host + "\n"},
-		{name: "known on every port", known: "127.0.0.* " + host + "\n"},
-		{
-			name: "unknown", known: line("example.org", host), want: ErrHostKeyUnknown,
-			says: []string{name + ": host key is not known", hostPrint, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub", "echo '" + name + " ssh-ed25519 ", "known_hosts'"},
-		},
-		{name: "no known_hosts at all", known: "", want: ErrHostKeyUnknown},
-		{name: "known on another port only", known: line("127.0.0.1:22", host), want: ErrHostKeyUnknown},
-		{
-			name: "changed", known: line(s.address(), other), want: ErrHostKeyChanged,
-			says: []string{hostPrint, otherPrint, "known_hosts:1)", "ssh-keygen -R '" + name + "' -f '"},
-		},
-		{name: "changed and hashed", known: xknownhosts.HashHostname(name) + " " + other + "\n", want: ErrHostKeyChanged},
-		{name: "another kind of key", known: line(s.address(), rsa), want: ErrHostKeyChanged, says: []string{hostPrint}},
-		{name: "revoked", known: "@revoked * " + host + "\n" + line(s.address(), host), want: ErrHostKeyRevoked},
-		{name: "pinned", pinned: []string{other, host}},
-		{name: "pinned to a key of another kind", pinned: []string{rsa}, want: ErrHostKeyChanged, says: []string{"sops/machines/m/facts"}},
-		{
-			name: "pinned to another key", known: line(s.address(), host), pinned: []string{other}, want: ErrHostKeyChanged,
-			says: []string{hostPrint, otherPrint, "(sops/machines/m/facts)"},
-		},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			cfg := s.config(t)
-			cfg.HostKeys, cfg.HostKeysFrom = test.pinned, "sops/machines/m/facts"
-			s.write(t, "known_hosts", test.known, 0o600)
-			if test.known == "" {
-				os.Remove(s.path("known_hosts"))
-			}
-			conn, err := Dial(t.Context(), cfg)
-			if err == nil {
-				conn.Close()
-			}
-			if !errors.Is(err, test.want) {
-				t.Fatalf("got %v, want %v", err, test.want)
-			}
-			for _, text := range test.says {
-				if !strings.Contains(err.Error(), text) {
-					t.Errorf("%q is not in: %v", text, err)
-				}
-			}
-		})
-	}
-
-	// The commands of the messages are run as they stand.
-	for _, known := range []string{line("example.org", host), line(s.address(), other) + xknownhosts.HashHostname(name) + " " + rsa + "\n"} {
-		cfg := s.config(t)
-		s.write(t, "known_hosts", known, 0o600)
-		_, err := Dial(t.Context(), cfg)
-		var failure *HostKeyError
-		if !errors.As(err, &failure) {
-			t.Fatalf("got %v", err)
-		}
-		_, command, ok := strings.Cut(failure.Fix, "the same fingerprint: ")
-		if out, err := exec.Command("sh", "-c", command).CombinedOutput(); !ok || err != nil {
-			t.Fatalf("%s: %v: %s", command, err, out)
-		}
-		dial(t, cfg)
-	}
-
-	t.Run("a line that cannot be read", func(t *testing.T) {
-		cfg := s.config(t)
-		s.write(t, "known_hosts", "host ssh-ed25519 garbage\n", 0o600)
-		if _, err := Dial(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "known_hosts:1") {
-			t.Errorf("got %v", err)
-		}
-		cfg.HostKeys = []string{"garbage"}
-		if _, err := Dial(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), `"garbage" is not one public key`) {
-			t.Errorf("got %v", err)
-		}
-	})
-}
 
 func TestReach(t *testing.T) {
 	t.Parallel()
@@ -302,7 +198,7 @@ func TestOpenSSHConfiguration(t *testing.T) {
 	s.write(t, "conf", strings.Join([]string{
 		"Host galena", " HostName 127.0.0.1", " Port " + strconv.Itoa(s.port), " User root",
 		" IdentityFile ~/user", " HostKeyAlias galena.example", " UserKnownHostsFile " + s.path("known_hosts"),
-		"Host behind", " ProxyJump bastion", "Host wrapped", " ProxyCommand nc %h %p", "Host careful", " RevokedHostKeys /etc/ssh/revoked",
+		"Host behind", " ProxyJump bastion", "Host wrapped", " ProxyCommand nc %h %p",
 		"Host plain", " ProxyJump none", " HostName 127.0.0.1", " Port " + strconv.Itoa(freePort(t)),
 	}, "\n"), 0o600)
 	cfg := Config{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, File: s.path("conf")}
@@ -310,7 +206,6 @@ func TestOpenSSHConfiguration(t *testing.T) {
 	for host, says := range map[string]string{
 		"behind":   "proxyjump bastion",
 		"wrapped":  "proxycommand nc",
-		"careful":  "revokedhostkeys /etc/ssh/revoked",
 		"plain":    "connection refused",
 		"-oUser=x": "hostname contains invalid characters",
 	} {

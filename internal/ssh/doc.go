@@ -5,7 +5,7 @@
 // What it promises:
 //
 //   - A host's key is always checked, against the keys that the fleet pinned
-//     or else against known_hosts. Nothing is trusted on first use.
+//     and against known_hosts. Nothing is trusted on first use.
 //   - Hosts are reached as OpenSSH would reach them: `ssh -G` is asked for the
 //     effective configuration. What we cannot do of it is an error, not ignored.
 //   - Every wait is bounded: by the caller's context, by the connect timeout

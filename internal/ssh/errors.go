@@ -21,6 +21,9 @@ var (
 	ErrHostKeyChanged = errors.New("host key has changed")
 	// ErrHostKeyRevoked: known_hosts says that the key must not be trusted.
 	ErrHostKeyRevoked = errors.New("host key is revoked")
+	// ErrHostCertificate: an authority that we trust signed the host's
+	// certificate, but it is not valid for this host or not now.
+	ErrHostCertificate = errors.New("host certificate is not valid")
 	// ErrNotRoot: the user that logged in can neither be root nor become it.
 	ErrNotRoot = errors.New("root is needed")
 	// ErrClosed: the connection was gone before the command was sent; nothing ran.
@@ -83,7 +86,7 @@ type HostKeyError struct {
 	Got  string   // type and fingerprint of the key that the host showed
 	Want []string // type, fingerprint and place of the keys that we trust
 	Fix  string   // what to do, ending in a command where there is one
-	Err  error    // ErrHostKeyUnknown, ErrHostKeyChanged or ErrHostKeyRevoked
+	Err  error    // ErrHostKeyUnknown, ErrHostKeyChanged, ErrHostKeyRevoked or ErrHostCertificate
 }
 
 func (e *HostKeyError) Error() string {

@@ -2,25 +2,26 @@ package ssh
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
 // hostKeyCheck decides about the key that a host shows.
 type hostKeyCheck struct {
-	name       string // host:port as looked up in known_hosts
+	name       string // as in known_hosts
 	algorithms []string
-	callback   ssh.HostKeyCallback
+	pinned     []ssh.PublicKey // by the fleet
+	pinnedFrom string
+	known      knownHost
+	loose      bool   // known is of the host's port 22, which is perhaps another server
+	revocation string // a file with revoked keys; empty: none
+	env        func(string) string
+	writeTo    string // the file of known_hosts that the person would add to
 }
 
 // keyAlgorithms are the kinds of host key that we ask for, best first. Those
@@ -32,130 +33,151 @@ var keyAlgorithms = []string{
 	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
 }
 
+// certAlgorithms are asked for before all others where an authority is known,
+// and only there.
+var certAlgorithms = []string{
+	ssh.CertAlgoED25519v01,
+	ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
+	ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01,
+}
+
 func newHostKeyCheck(cfg Config, s settings) (*hostKeyCheck, error) {
-	check := &hostKeyCheck{name: net.JoinHostPort(s.host, strconv.Itoa(s.port))}
+	check := &hostKeyCheck{
+		pinnedFrom: cfg.HostKeysFrom, revocation: s.revokedHostKeys, env: cfg.getenv,
+		writeTo: "~/.ssh/known_hosts",
+	}
+	if check.pinnedFrom == "" {
+		check.pinnedFrom = "the fleet's vars"
+	}
+	if len(s.userKnownHosts) > 0 && s.userKnownHosts[0] != "none" && s.userKnownHosts[0] != os.DevNull {
+		check.writeTo = s.userKnownHosts[0]
+	}
+	check.name = knownName(s.host, s.port)
 	if s.hostKeyAlias != "" {
-		check.name = net.JoinHostPort(s.hostKeyAlias, "22") // an alias has no port, as in OpenSSH
+		check.name = strings.ToLower(s.hostKeyAlias) // an alias has no port, as in OpenSSH
 	}
-	var known []string
-	var err error
-	if len(cfg.HostKeys) > 0 {
-		known, err = check.usePinned(cfg.HostKeys, cfg.HostKeysFrom)
-	} else {
-		known, err = check.useKnownHosts(s)
-	}
-	if err != nil {
+	if err := check.readKnown(s); err != nil {
 		return nil, err
 	}
-	for _, algorithm := range append(known, keyAlgorithms...) {
-		if !slices.Contains(check.algorithms, algorithm) {
-			check.algorithms = append(check.algorithms, algorithm)
+	for _, line := range cfg.HostKeys {
+		key, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil || len(bytes.TrimSpace(rest)) > 0 {
+			return nil, fmt.Errorf("read the host keys of %s from %s: %q is not one public key", check.name, check.pinnedFrom, line)
 		}
+		check.pinned = append(check.pinned, key)
 	}
+	check.chooseAlgorithms()
 	return check, nil
 }
 
-// usePinned trusts exactly the keys in lines and gives their algorithms.
-func (c *hostKeyCheck) usePinned(lines []string, from string) ([]string, error) {
-	if from == "" {
-		from = "the fleet's vars"
+// readKnown reads what known_hosts has about the host. OpenSSH too takes a line
+// without port where no key is known with the port.
+func (c *hostKeyCheck) readKnown(s settings) error {
+	files, err := readKnownHosts(append(slices.Clone(s.userKnownHosts), s.globalKnownHosts...))
+	if err != nil {
+		return err
 	}
-	var keys []ssh.PublicKey
-	var algorithms, want []string
-	for _, line := range lines {
-		key, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(line))
-		if err != nil || len(bytes.TrimSpace(rest)) > 0 {
-			return nil, fmt.Errorf("read the host keys of %s from %s: %q is not one public key", c.name, from, line)
-		}
-		keys = append(keys, key)
-		want = append(want, fingerprint(key)+" ("+from+")")
-		if key.Type() == ssh.KeyAlgoRSA {
-			algorithms = append(algorithms, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-		} else {
-			algorithms = append(algorithms, key.Type())
-		}
+	if c.known, err = lookUp(files, c.name); err != nil || len(c.known.keys) > 0 || s.hostKeyAlias != "" || s.port == 22 {
+		return err
 	}
-	c.callback = func(_ string, _ net.Addr, got ssh.PublicKey) error {
-		for _, key := range keys {
-			if bytes.Equal(key.Marshal(), got.Marshal()) {
-				return nil
-			}
-		}
-		return &HostKeyError{
-			Host: knownhosts.Normalize(c.name), Got: fingerprint(got), Want: want, Err: ErrHostKeyChanged,
-			Fix: "somebody may be in between, or the host was installed anew: compare with `ssh-keygen -lf " + keyFile(got) + "` on its console",
-		}
-	}
-	return algorithms, nil
+	c.loose = true
+	anyPort, err := lookUp(files, knownName(s.host, 22))
+	c.known.keys = anyPort.keys
+	c.known.authorities = append(c.known.authorities, anyPort.authorities...)
+	c.known.revoked = append(c.known.revoked, anyPort.revoked...)
+	return err
 }
 
-// useKnownHosts trusts what the known_hosts files say and gives the
-// algorithms of the keys that they have for this host.
-func (c *hostKeyCheck) useKnownHosts(s settings) ([]string, error) {
-	var files []string
-	for _, file := range append(slices.Clone(s.userKnownHosts), s.globalKnownHosts...) {
-		info, err := os.Stat(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read known hosts: %w", err)
-		}
-		if info.Mode().IsRegular() { // not /dev/null
-			files = append(files, file)
+func (c *hostKeyCheck) chooseAlgorithms() {
+	var wanted []string
+	for _, key := range c.pinned {
+		wanted = append(wanted, algorithmsOf(key)...)
+	}
+	if len(c.known.authorities) > 0 {
+		wanted = append(wanted, certAlgorithms...)
+	}
+	for _, k := range c.known.keys {
+		wanted = append(wanted, algorithmsOf(k.key)...)
+	}
+	for _, algorithm := range append(wanted, keyAlgorithms...) {
+		if !slices.Contains(c.algorithms, algorithm) {
+			c.algorithms = append(c.algorithms, algorithm)
 		}
 	}
-	db, err := knownhosts.NewDB(files...)
-	if err != nil {
-		return nil, fmt.Errorf("read known hosts: %w; mend or remove that line", err)
+}
+
+// algorithmsOf are those by which a host proves that it has the key.
+func algorithmsOf(key ssh.PublicKey) []string {
+	if key.Type() == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
 	}
-	writeTo := "~/.ssh/known_hosts"
-	if len(s.userKnownHosts) > 0 && s.userKnownHosts[0] != "none" && s.userKnownHosts[0] != os.DevNull {
-		writeTo = s.userKnownHosts[0]
+	return []string{key.Type()}
+}
+
+// callback is an ssh.HostKeyCallback. The host has proved that it has the key.
+func (c *hostKeyCheck) callback(_ string, _ net.Addr, got ssh.PublicKey) error {
+	cert, isCert := got.(*ssh.Certificate)
+	plain := got
+	if isCert {
+		plain = cert.Key
 	}
-	callback := db.HostKeyCallback()
-	c.callback = func(name string, remote net.Addr, got ssh.PublicKey) error {
-		err := callback(name, remote, got)
+	if err := c.checkRevoked(plain, cert); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(c.pinned, func(k ssh.PublicKey) bool { return sameKey(k, plain) }) ||
+		slices.ContainsFunc(c.known.keys, func(k knownKey) bool { return sameKey(k.key, plain) }) {
+		return nil
+	}
+	if isCert {
+		signer, err := c.known.certify(cert, hostOf(c.name))
 		if err == nil {
 			return nil
 		}
-		return c.explain(err, got, writeTo)
-	}
-	return db.HostKeyAlgorithms(c.name), nil
-}
-
-// explain turns the answer of known_hosts into one that can be acted upon.
-func (c *hostKeyCheck) explain(err error, got ssh.PublicKey, writeTo string) error {
-	name := knownhosts.Normalize(c.name)
-	failure := &HostKeyError{Host: name, Got: fingerprint(got), Err: ErrHostKeyUnknown}
-	// The very key that was seen is added, not what a second look would fetch.
-	add := fmt.Sprintf("echo '%s' >>'%s'", knownhosts.Line([]string{c.name}, got), writeTo)
-	compare := "if `ssh-keygen -lf " + keyFile(got) + "` on its console shows the same fingerprint: "
-
-	var revoked *xknownhosts.RevokedError
-	var mismatch *xknownhosts.KeyError
-	switch {
-	case errors.As(err, &revoked):
-		failure.Err = ErrHostKeyRevoked
-		failure.Fix = fmt.Sprintf("the host needs a new key, see %s:%d", revoked.Revoked.Filename, revoked.Revoked.Line)
-	case errors.As(err, &mismatch) && len(mismatch.Want) > 0:
-		failure.Err = ErrHostKeyChanged
-		var commands []string
-		for _, want := range mismatch.Want {
-			failure.Want = append(failure.Want, fmt.Sprintf("%s (%s:%d)", fingerprint(want.Key), want.Filename, want.Line))
-			remove := fmt.Sprintf("ssh-keygen -R '%s' -f '%s'", name, want.Filename)
-			if !slices.Contains(commands, remove) {
-				commands = append(commands, remove)
+		if signer != nil {
+			return &HostKeyError{
+				Host: c.name, Got: describeCert(cert), Want: []string{"a certificate by " + fingerprint(signer.key) + " (" + signer.place + ")"},
+				Fix: fmt.Sprintf("%s; sign its key again, for the name %s, and check the clock of this computer", strings.TrimPrefix(err.Error(), "ssh: "), hostOf(c.name)),
+				Err: ErrHostCertificate,
 			}
 		}
-		failure.Fix = "somebody may be in between, or the host was installed anew; " + compare +
-			strings.Join(append(commands, add), " && ")
-	case errors.As(err, &mismatch):
-		failure.Fix = compare + add
-	default: // such as a certificate that has expired
-		return fmt.Errorf("%s: the host key %s is not trusted: %w", name, fingerprint(got), err)
+	}
+	return c.stranger(plain)
+}
+
+// stranger says why a key is not trusted that nobody vouches for.
+func (c *hostKeyCheck) stranger(got ssh.PublicKey) error {
+	failure := &HostKeyError{Host: c.name, Got: fingerprint(got), Err: ErrHostKeyUnknown}
+	for _, key := range c.pinned {
+		failure.Want = append(failure.Want, fingerprint(key)+" ("+c.pinnedFrom+")")
+	}
+	var commands []string
+	for _, k := range c.known.keys {
+		if c.loose {
+			break
+		}
+		failure.Want = append(failure.Want, fingerprint(k.key)+" ("+k.place+")")
+		remove := fmt.Sprintf("ssh-keygen -R %s -f %s", shellQuote(c.name), shellQuote(k.file))
+		if !slices.Contains(commands, remove) {
+			commands = append(commands, remove)
+		}
+	}
+	// The very key that was seen is added, not what a second look would fetch.
+	commands = append(commands, fmt.Sprintf("echo %s >>%s", shellQuote(knownLine(c.name, got)), shellQuote(c.writeTo)))
+	failure.Fix = "if `ssh-keygen -lf " + keyFile(got) + "` on its console shows the same fingerprint: " + strings.Join(commands, " && ")
+	switch {
+	case len(failure.Want) > 0:
+		failure.Err = ErrHostKeyChanged
+		failure.Fix = "somebody may be in between, or the host was installed anew; " + failure.Fix
+	case len(c.known.authorities) > 0:
+		failure.Fix = "the authority of " + c.known.authorities[0].place + " did not sign it; " + failure.Fix
+	case len(c.known.unread) > 0:
+		failure.Fix = c.known.unread[0] + " cannot be read, it may be of a kind that is not supported; " + failure.Fix
 	}
 	return failure
+}
+
+func describeCert(cert *ssh.Certificate) string {
+	return fmt.Sprintf("a certificate for %s (%s)", fingerprint(cert.Key), strings.Join(cert.ValidPrincipals, ", "))
 }
 
 func fingerprint(key ssh.PublicKey) string {

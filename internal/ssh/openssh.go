@@ -25,6 +25,7 @@ type settings struct {
 	identityAgent    string // empty: SSH_AUTH_SOCK
 	userKnownHosts   []string
 	globalKnownHosts []string
+	revokedHostKeys  string
 	connectTimeout   time.Duration
 	unsupported      string // the first setting that we cannot honour
 }
@@ -112,13 +113,17 @@ func parseSettings(out string) (settings, error) {
 			s.userKnownHosts = strings.Fields(value)
 		case "globalknownhostsfile":
 			s.globalKnownHosts = strings.Fields(value)
+		case "revokedhostkeys":
+			if !none {
+				s.revokedHostKeys = value
+			}
 		case "connecttimeout":
 			if !none {
 				var seconds int
 				seconds, err = strconv.Atoi(value)
 				s.connectTimeout = time.Duration(seconds) * time.Second
 			}
-		case "proxyjump", "proxycommand", "revokedhostkeys":
+		case "proxyjump", "proxycommand":
 			if !none && s.unsupported == "" {
 				s.unsupported = key + " " + value
 			}
@@ -165,6 +170,7 @@ func (s *settings) expand(cfg Config) {
 			list[i] = path(list[i])
 		}
 	}
+	s.revokedHostKeys = path(s.revokedHostKeys)
 	s.identityFiles = append(append([]string{}, cfg.IdentityFiles...), s.identityFiles...)
 	switch name, isVariable := strings.CutPrefix(s.identityAgent, "$"); {
 	case s.identityAgent == "" || s.identityAgent == "SSH_AUTH_SOCK":

@@ -18,10 +18,12 @@ func commandLine(args []string) (string, error) {
 		if strings.ContainsRune(arg, 0) {
 			return "", errors.New("an argument contains a NUL byte")
 		}
-		quoted[i] = "'" + quoteEscapes.Replace(arg) + "'"
+		quoted[i] = shellQuote(arg)
 	}
 	return "exec " + strings.Join(quoted, " "), nil
 }
+
+func shellQuote(s string) string { return "'" + quoteEscapes.Replace(s) + "'" }
 
 var quoteEscapes = strings.NewReplacer(`'`, `'\''`, `\`, `'\\'`)
 

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // server is a real sshd on loopback with keys, configuration and a home of its own.

@@ -9,16 +9,16 @@ import (
 )
 
 // HostKeys gives the SSH public keys, as lines of authorized_keys, that
-// generators made for a machine alone: once the machine uses them it can be
+// generators made for each machine alone: once a machine uses them it can be
 // known by them, without trust on first use.
-func HostKeys(layout secrets.Layout, machine string) ([]string, error) {
+func HostKeys(layout secrets.Layout) (map[string][]string, error) {
 	refs, err := layout.List()
 	if err != nil {
 		return nil, err
 	}
-	var keys []string
+	keys := map[string][]string{}
 	for _, ref := range refs {
-		if ref.Machine != machine || ref.Secret || !strings.HasSuffix(ref.File, ".pub") {
+		if ref.Machine == "" || ref.Secret || !strings.HasSuffix(ref.File, ".pub") {
 			continue
 		}
 		data, err := layout.Read(ref)
@@ -27,7 +27,7 @@ func HostKeys(layout secrets.Layout, machine string) ([]string, error) {
 		}
 		key, _, _, _, err := ssh.ParseAuthorizedKey(data)
 		if _, isCertificate := key.(*ssh.Certificate); err == nil && !isCertificate {
-			keys = append(keys, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))))
+			keys[ref.Machine] = append(keys[ref.Machine], strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))))
 		}
 	}
 	return keys, nil

@@ -34,11 +34,11 @@ func TestHostKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer layout.Close()
-	got, err := vars.HostKeys(layout, "web")
+	got, err := vars.HostKeys(layout)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{key}, got); diff != "" {
+	if diff := cmp.Diff(map[string][]string{"web": {key}, "db": {key}}, got); diff != "" {
 		t.Error(diff)
 	}
 }
