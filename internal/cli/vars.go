@@ -310,7 +310,7 @@ func (a *App) varsListCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list [SELECTION...]",
 		Short: "Show which values exist and who can read them",
-		Long:  "Show every value that the selected machines declare (all machines, if none is named): secret or public, shared, present, readable by the right people, and where it lies on the machine. No key is needed for it.",
+		Long:  "Show every value that the selected machines declare (all machines, if none is named): secret or public, shared, present, readable by the right people, when it was changed last (committed, or written where it is not committed yet), and where it lies on the machine. No key is needed for it.",
 		Example: `  fleet vars list
   fleet vars list cinnabar
   fleet vars list tag:workstation --json`,
@@ -337,10 +337,17 @@ func (s *session) listVars(ctx context.Context, evaluated *flake.Evaluated) erro
 	if err != nil {
 		return err
 	}
+	if err := values.Date(ctx, rows); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.Streams.Warn("when values were changed is told by their files, because git does not tell: %v", err)
+	}
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(rows), s.exitFor(evaluated))
 	}
-	table := term.Table{Header: []string{"MACHINE", "VALUE", "KIND", "PRESENT", "READERS", "PATH"}}
+	table := term.Table{Header: []string{"MACHINE", "VALUE", "KIND", "PRESENT", "READERS", "CHANGED", "PATH"}}
+	now := s.Now()
 	for _, r := range rows {
 		kind := "public"
 		if r.Secret {
@@ -356,7 +363,7 @@ func (s *session) listVars(ctx context.Context, evaluated *flake.Evaluated) erro
 		case r.Present:
 			present = "yes"
 		}
-		table.Add(r.Machine, r.Generator+"/"+r.File, kind, present, cmp.Or(r.Readers(), "–"), cmp.Or(r.Path, "–"))
+		table.Add(r.Machine, r.Generator+"/"+r.File, kind, present, cmp.Or(r.Readers(), "–"), ago(now, r.Changed), cmp.Or(r.Path, "–"))
 	}
 	if err := table.Write(s.Streams.Out); err != nil {
 		return err

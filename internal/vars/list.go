@@ -3,6 +3,7 @@ package vars
 import (
 	"context"
 	"strings"
+	"time"
 )
 
 // Row is one value of one machine, as [Fleet.List] shows it.
@@ -24,6 +25,10 @@ type Row struct {
 	Damaged string `json:"damaged,omitempty"`
 	// Path is where the value lies on the machine; empty if it does not.
 	Path string `json:"path,omitempty"`
+	// Changed is when a value that is present was changed last; see [Fleet.Date].
+	Changed time.Time `json:"changed,omitzero"`
+
+	place string // in the repository
 }
 
 // Readers is the state of the recipients in a word or two: "" for a value that
@@ -75,6 +80,9 @@ func (f *Fleet) List(ctx context.Context) ([]Row, error) {
 					Secret: def.Files[file].Secret, Deploy: def.Files[file].Deploy,
 				}
 				ref := node.ref(file)
+				if row.place, err = f.Layout.Path(ref); err != nil {
+					return nil, err
+				}
 				if row.Present, err = f.Layout.Exists(ref); err != nil {
 					return nil, err
 				}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/crs58/fleet/internal/secrets"
 )
@@ -35,7 +36,7 @@ func TestList(t *testing.T) {
 		{Machine: "web", Generator: "key", File: "k", Secret: true, Deploy: true, Present: true, Lacks: lacks, Path: "/run/secrets/key.k"},
 		{Machine: "web", Generator: "key", File: "p", Deploy: true, Present: true},
 	}
-	if diff := cmp.Diff(want, rows); diff != "" {
+	if diff := cmp.Diff(want, rows, cmpopts.IgnoreUnexported(Row{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got := []string{rows[0].Readers(), rows[1].Readers(), rows[4].Readers()}; cmp.Diff([]string{"", "lacks administrator bob", ""}, got) != "" {
