@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/crs58/fleet/internal/vars"
 	"github.com/hashicorp/go-multierror"
@@ -24,7 +25,7 @@ func (a *App) varsCmd() *cobra.Command {
 	cmd := parent("vars", "Make, show and read the fleet's generated values",
 		"Make, show and read the values that generators make: secrets, which are encrypted to the machines and administrators that need them, and public values.",
 		"  fleet vars keys init\n  fleet vars generate --all\n  fleet vars list cinnabar")
-	cmd.AddCommand(a.varsGenerateCmd(), a.varsListCmd(), a.varsGetCmd(), a.varsSetCmd(), a.varsRotateCmd(), a.varsExportCmd(), a.varsImportCmd(), a.varsUploadCmd(), a.varsCheckCmd(), a.varsFixCmd(), a.varsKeysCmd())
+	cmd.AddCommand(a.varsGenerateCmd(), a.varsListCmd(), a.varsGetCmd(), a.varsSetCmd(), a.varsRotateCmd(), a.varsExportCmd(), a.varsImportCmd(), a.varsUploadCmd(), a.varsCheckCmd(), a.varsFixCmd(), a.varsMigrateCmd(), a.varsKeysCmd())
 	return cmd
 }
 
@@ -39,6 +40,15 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 		return nil, nil, err
 	}
 	layout, err := s.layout(details, ids.Recipients())
+	if mixed := (*secrets.MixedError)(nil); errors.As(err, &mixed) {
+		// A migration may have been interrupted, and is to be completed first.
+		recovered, failed := (&vars.Fleet{Root: dir, Env: s.Environ}).Recover(ctx, vars.Limits{})
+		if failed != nil || recovered == "" {
+			return nil, nil, errors.Join(err, failed)
+		}
+		s.Streams.Say("%s", recovered)
+		layout, err = s.layout(details, ids.Recipients())
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -192,6 +192,19 @@ func (c *Clan) listPlace(place, machine string) (refs []Ref, err error) {
 	return refs, nil
 }
 
+// Generators gives every generator that has a folder.
+func (c *Clan) Generators() (refs []Ref, err error) {
+	places := map[string]string{"": varsShared}
+	machines, err := c.readDir(varsPerMachine, "machine")
+	if err != nil {
+		return nil, err
+	}
+	for _, machine := range machines {
+		places[machine] = path.Join(varsPerMachine, machine)
+	}
+	return c.generators(places)
+}
+
 // Others are what lies in sops/secrets: the private keys of machines, and
 // secrets that people put there.
 func (c *Clan) Others() (refs []Ref, err error) {

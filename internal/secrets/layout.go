@@ -78,6 +78,9 @@ type Layout interface {
 	// keys of machines, and secrets without a generator where the layout has them.
 	Others() ([]Ref, error)
 
+	// Generators gives every generator that has a folder, sorted, as a Ref without
+	// a file: it may have a hash and no value.
+	Generators() ([]Ref, error)
 	// HashPath is where the validation hash of a generator lies; machine "" means shared.
 	HashPath(machine, generator string) (string, error)
 	// Hash reads the validation hash of a generator; "" if there is none.

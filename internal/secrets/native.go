@@ -145,6 +145,19 @@ func (n *Native) List() ([]Ref, error) {
 	return refs, nil
 }
 
+// Generators gives every generator that has a folder for public values.
+func (n *Native) Generators() (refs []Ref, err error) {
+	places := map[string]string{"": path.Join(sharedDir, factsName)}
+	machines, err := n.readDir(machinesDir, "machine")
+	if err != nil {
+		return nil, err
+	}
+	for _, machine := range machines {
+		places[machine] = path.Join(machinesDir, machine, factsName)
+	}
+	return n.generators(places)
+}
+
 func (n *Native) listPlace(place, machine string) ([]Ref, error) {
 	var refs []Ref
 	for _, kind := range []string{factsName, secretsName} {

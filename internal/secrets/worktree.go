@@ -109,6 +109,21 @@ func (t worktree) readDir(dir, kind string) ([]string, error) {
 	}), nil
 }
 
+// generators lists the folders of generators below places, which are by machine.
+func (t worktree) generators(places map[string]string) (refs []Ref, err error) {
+	for machine, place := range places {
+		names, err := t.readDir(place, "generator")
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			refs = append(refs, Ref{Machine: machine, Generator: name})
+		}
+	}
+	slices.SortFunc(refs, compareRefs)
+	return refs, nil
+}
+
 // links gives the names of the links in a directory, sorted.
 func (t worktree) links(dir string) ([]string, error) {
 	entries, err := fs.ReadDir(t.root.FS(), dir)
