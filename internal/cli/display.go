@@ -95,6 +95,8 @@ func (p *progress) vars(e vars.Event) {
 		p.get().Finish(name, "failed", "", term.Red)
 	case e.Kind == vars.Skipped:
 		p.get().Finish(name, "skipped", e.Text, term.Yellow)
+	case e.Kind == vars.Moved:
+		p.app.Streams.Say("%s: its values have moved", name)
 	case e.Kind == vars.Accepted:
 		p.app.Streams.Say("%s: its values stay as they are", name)
 	case e.Kind == vars.Rewrapped:

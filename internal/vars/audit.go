@@ -215,15 +215,21 @@ func (f *Fleet) auditMoved(a *Audit, g *Graph, ref secrets.Ref) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		problem, mend := "its generator's share was changed since it was made", "run `git rm "+place+"`"
+		generate, gone := "run `"+generateCommand(n.Machines), "run `git rm "+place+"`"
+		problem, mend := "its generator's share was changed since it was made", generate+"`, which moves it"
 		switch {
 		case file.Secret && !ref.Secret:
 			problem = "it is declared as secret, and lies here in plain, so that everybody who has the repository knows it"
+			mend = generate + " --regenerate " + n.Name + "`"
 		case !file.Secret && ref.Secret:
 			problem = "it is declared as public, and lies here as a secret"
+			mend = generate + " --publish " + n.Name + "`, or set secret back"
 		}
-		if !exists || file.Secret && !ref.Secret {
-			mend = "set share and secret back, or run `" + generateCommand(n.Machines) + " --regenerate " + n.Name + "`, then `git rm " + place + "`"
+		switch {
+		case exists && file.Secret && !ref.Secret:
+			mend += ", then `git rm " + place + "`"
+		case exists:
+			mend = gone
 		}
 		a.add(n.Machines, ref.String(), problem, mend)
 		return true, nil

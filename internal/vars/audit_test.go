@@ -155,7 +155,7 @@ func TestAudit(t *testing.T) {
 			damage: func(w *world) { w.fleet.Machines["cinnabar"].Generators["root-password"].Files["name"].Secret = true },
 			want: []string{
 				"cinnabar/root-password/name: it is declared as secret, and lies here in plain",
-				"--regenerate root-password`, then `git rm sops/machines/cinnabar/facts/root-password/name`",
+				"--regenerate root-password`",
 			},
 		},
 		{
@@ -163,7 +163,7 @@ func TestAudit(t *testing.T) {
 			damage: func(w *world) {
 				w.fleet.Machines["electrum"].Generators["zfs"].Share = true
 			},
-			want: []string{"electrum/zfs/key: its generator's share was changed since it was made; set share and secret back, or run `fleet vars generate electrum --regenerate zfs`, then `git rm"},
+			want: []string{"electrum/zfs/key: its generator's share was changed since it was made; run `fleet vars generate electrum`, which moves it"},
 		},
 		{
 			name:   "plaintext in the place of a secret",

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/crs58/fleet/internal/flake"
-	"github.com/crs58/fleet/internal/secrets"
 )
 
 // maker makes the files of one kind of built-in generator. It is the settings of
@@ -48,7 +47,7 @@ func (r *run) builtin(ctx context.Context, step Step, n *Node) (map[string][]byt
 	}
 	with := material{inputs: inputs, random: rand.Reader, now: r.opts.Now()}
 	if step.From != "" {
-		if with.source, err = secrets.Open(ctx, r.Layout, n.ref(step.From), r.Identities); err != nil {
+		if with.source, err = r.open(ctx, n, step.From); err != nil {
 			return nil, fmt.Errorf("generator %s makes %s from %s: %w", n.ID, strings.Join(step.Missing, ", "), step.From, err)
 		}
 	}

@@ -15,6 +15,7 @@ const (
 	Skipped   EventKind = "skipped"   // not run or not kept because of another; Text says which
 	Noted     EventKind = "note"      // Text is worth knowing
 	KeyMade   EventKind = "key"       // a machine has a key
+	Moved     EventKind = "moved"     // its values are where they belong now
 	Accepted  EventKind = "accepted"  // its values stay as they are, and count as up to date
 	Rewrapped EventKind = "rewrapped" // more people read File; its value stays
 	Written   EventKind = "written"   // Path is in place

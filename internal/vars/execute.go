@@ -70,7 +70,11 @@ func (r *run) one(ctx context.Context, step Step) {
 		}
 	}
 	because, skip := r.skipped[step.ID]
+	failed := r.failed[step.ID] != nil // to be collected
 	r.lock.Unlock()
+	if failed {
+		return
+	}
 	if skip {
 		r.tell(Event{Kind: Skipped, ID: step.ID, Text: fmt.Sprintf("it depends on %s", because)})
 		return
@@ -130,7 +134,7 @@ func (r *run) outputs(ctx context.Context, step Step, n *Node) (map[string][]byt
 		answer, ok := r.answers[step.ID][q.Prompt.Name]
 		if !ok { // q.Stored
 			var err error
-			if answer, err = secrets.Open(ctx, r.Layout, n.ref(q.Prompt.Name), r.Identities); err != nil {
+			if answer, err = r.open(ctx, n, q.Prompt.Name); err != nil {
 				return nil, fmt.Errorf("generator %s: the kept answer: %w", n.ID, err)
 			}
 		}
@@ -227,13 +231,40 @@ func (r *run) values(ctx context.Context, id ID) (map[string][]byte, error) {
 		if _, ok := made[file]; ok {
 			continue
 		}
-		value, err := secrets.Open(ctx, r.Layout, n.ref(file), r.Identities)
+		value, err := r.open(ctx, n, file)
 		if err != nil {
 			return nil, err
 		}
 		values[file] = value
 	}
 	return values, nil
+}
+
+// open gives a value that exists, from where it lies.
+func (r *run) open(ctx context.Context, n *Node, file string) ([]byte, error) {
+	if value, ok := r.moved[n.ID][file]; ok {
+		return value, nil
+	}
+	return secrets.Open(ctx, r.Layout, n.ref(file), r.Identities)
+}
+
+// collect opens the values that are to move.
+func (r *run) collect(ctx context.Context) {
+	for _, move := range r.plan.Moves {
+		values := map[string][]byte{}
+		for _, file := range move.Files {
+			value, err := secrets.Open(ctx, r.Layout, move.refs[file], r.Identities)
+			if err != nil {
+				r.failed[move.ID] = fmt.Errorf("generator %s is to keep its value: %w", move.ID, err)
+				r.tell(Event{Kind: Failed, ID: move.ID, Text: err.Error()})
+				break
+			}
+			values[file] = value
+		}
+		if r.failed[move.ID] == nil {
+			r.moved[move.ID] = values
+		}
+	}
 }
 
 // dropMixed takes back results that would leave an old value beside a new one

@@ -117,7 +117,7 @@ func (r *repo) begin(ctx context.Context, limits Limits, step func(string) error
 
 // situation looks at what is there of the generators of a graph.
 func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
-	now := Situation{Generators: map[ID]GeneratorState{}, MachineKeys: map[string]KeyState{}}
+	now := Situation{Generators: map[ID]GeneratorState{}, MachineKeys: map[string]KeyState{}, Whole: f.whole()}
 	r, err := f.readers()
 	if err != nil {
 		return now, err
@@ -143,15 +143,14 @@ func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
 		if state.Hash, err = f.Layout.Hash(id.Machine, id.Name); err != nil {
 			return now, err
 		}
-		for name := range n.Def.Files {
+		var missing []string
+		for _, name := range sorted(n.Def.Files) {
 			ref := n.ref(name)
 			if state.Present[name], err = f.Layout.Exists(ref); err != nil {
 				return now, err
 			}
 			if !state.Present[name] {
-				if state.Elsewhere, err = f.elsewhere(n, name, state.Elsewhere); err != nil {
-					return now, err
-				}
+				missing = append(missing, name)
 				continue
 			}
 			if !ref.Secret {
@@ -164,33 +163,24 @@ func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
 				state.Lacks[name] = audit.Lacks
 			}
 		}
+		if len(missing) > 0 {
+			if state.Elsewhere, err = f.elsewhere(ctx, n, missing, r); err != nil {
+				return now, err
+			}
+		}
 		now.Generators[id] = state
 	}
 	return now, nil
 }
 
-// elsewhere finds a value at the place where it would lie if share or secret
-// were set differently: they have been changed since it was made.
-func (f *Fleet) elsewhere(n *Node, file, found string) (string, error) {
-	places := []string{n.Machine}
-	if n.Shared() {
-		places = append(places, n.Machines...)
-	} else {
-		places = append(places, "")
-	}
-	for _, machine := range places {
-		for _, secret := range []bool{true, false} {
-			ref := secrets.Ref{Machine: machine, Generator: n.Name, File: file, Secret: secret}
-			exists, err := f.Layout.Exists(ref)
-			if err != nil {
-				return "", err
-			}
-			if exists {
-				return f.Layout.Path(ref)
-			}
+// whole tells whether all machines of the fleet are selected.
+func (f *Fleet) whole() bool {
+	for machine := range f.Inventory.Machines {
+		if f.Machines[machine] == nil {
+			return false
 		}
 	}
-	return found, nil
+	return true
 }
 
 // ref names a file of the generator in the layout.

@@ -209,6 +209,17 @@ func (g *Graph) namesAt(machine string) []string {
 	return sorted(names)
 }
 
+// machines lists those that declare any generator.
+func (g *Graph) machines() []string {
+	machines := map[string]bool{}
+	for _, n := range g.nodes {
+		for _, machine := range n.Machines {
+			machines[machine] = true
+		}
+	}
+	return sorted(machines)
+}
+
 // names lists the names of all generators, each once.
 func (g *Graph) names() []string {
 	names := map[string]bool{}

@@ -17,6 +17,11 @@ type Request struct {
 	// changed: only files that are missing are made, and what is there counts as
 	// made from today's validation.
 	Keep []string
+	// Take is the machine whose values are taken where those of several differ and
+	// one value is to be shared from now on.
+	Take string
+	// Publish names generators whose secrets may become public.
+	Publish []string
 	// Generators restricts the work to these, and to what they still need of
 	// others; empty means all.
 	Generators []string
@@ -27,6 +32,8 @@ type Situation struct {
 	Generators map[ID]GeneratorState
 	// MachineKeys tells of each selected machine whether it has a key.
 	MachineKeys map[string]KeyState
+	// Whole says that all machines of the fleet are selected.
+	Whole bool
 }
 
 // GeneratorState is what is on disk of one generator.
@@ -38,9 +45,9 @@ type GeneratorState struct {
 	// Lacks tells for existing secrets who should be able to read them and
 	// cannot, by name.
 	Lacks map[string][]string
-	// Elsewhere is the path of a value that was made when share or secret of the
-	// generator were set differently; "" if there is none.
-	Elsewhere string
+	// Elsewhere is what lies of missing files where they were kept before share or
+	// secret were changed.
+	Elsewhere []Placement
 	// Damaged tells of existing secrets that are no sops files what is wrong.
 	Damaged map[string]string
 }
@@ -59,6 +66,10 @@ type Plan struct {
 	MachineKeys []string `json:"machineKeys"`
 	// Steps are the generators to run, dependencies first.
 	Steps []Step `json:"steps"`
+	// Moves are values that belong to another place now, Removes what is left
+	// behind at places where values were before.
+	Moves   []Move    `json:"moves"`
+	Removes []Removal `json:"removes"`
 	// Accepted are generators whose values stay as they are, and count as made
 	// from today's validation.
 	Accepted []ID `json:"accepted"`
@@ -115,20 +126,24 @@ func (r Rewrap) String() string {
 // Refusal says why a generator that needs to run does not.
 type Refusal struct {
 	ID
-	// Reason is a sentence; Mend is the command that does it nevertheless, Keep
-	// the one that keeps what exists, "" if that is not possible.
+	// Reason is a sentence; Mend is the command that makes all values anew.
 	Reason   string   `json:"reason"`
 	Missing  []string `json:"missing"`
 	Replaces []string `json:"replaces"`
 	Mend     string   `json:"mend"`
-	Keep     string   `json:"keep,omitempty"`
+	// Keep is the command that keeps what exists, Take the one that keeps what one
+	// of the machines has, Publish the one that makes a secret public; "" where
+	// that is not what is asked.
+	Keep    string `json:"keep,omitempty"`
+	Take    string `json:"take,omitempty"`
+	Publish string `json:"publish,omitempty"`
 }
 
 func (r Refusal) Error() string { return fmt.Sprintf("generator %s: %s", r.ID, r.Reason) }
 
 // Empty tells whether there is nothing to do and nothing to refuse.
 func (p *Plan) Empty() bool {
-	return len(p.MachineKeys)+len(p.Steps)+len(p.Accepted)+len(p.Rewraps)+len(p.Refused) == 0
+	return len(p.MachineKeys)+len(p.Steps)+len(p.Moves)+len(p.Accepted)+len(p.Rewraps)+len(p.Refused) == 0
 }
 
 // Questions are all the questions of the plan, in its order.
@@ -156,7 +171,7 @@ func (p *Plan) same(other *Plan) bool {
 // NewPlan decides what to do. It looks at nothing but its arguments.
 func NewPlan(g *Graph, now Situation, req Request) (*Plan, error) {
 	known := g.names()
-	for _, name := range slices.Concat(req.Regenerate, req.Keep, req.Generators) {
+	for _, name := range slices.Concat(req.Regenerate, req.Keep, req.Publish, req.Generators) {
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("no selected machine has a generator %s%s", name, flake.DidYouMean(name, known))
 		}
@@ -164,7 +179,10 @@ func NewPlan(g *Graph, now Situation, req Request) (*Plan, error) {
 			return nil, fmt.Errorf("the values of %s can be made anew or kept, not both", name)
 		}
 	}
-	b := &planner{graph: g, now: now, req: req, steps: map[ID]*Step{}, accepted: map[ID]bool{}, refused: map[ID]*Refusal{}}
+	if req.Take != "" && !slices.Contains(g.machines(), req.Take) {
+		return nil, fmt.Errorf("no selected machine is called %s%s", req.Take, flake.DidYouMean(req.Take, g.machines()))
+	}
+	b := &planner{graph: g, now: now, req: req, steps: map[ID]*Step{}, moves: map[ID]*Move{}, accepted: map[ID]bool{}, refused: map[ID]*Refusal{}}
 	for _, id := range g.order {
 		b.decide(g.nodes[id])
 	}

@@ -122,8 +122,16 @@ func FuzzPlan(f *testing.F) {
 		}
 		now := Situation{Generators: map[ID]GeneratorState{}}
 		for _, id := range g.order {
-			now.Generators[id] = GeneratorState{Present: map[string]bool{"f": r.IntN(2) == 0, "p": r.IntN(2) == 0}}
+			state := GeneratorState{Present: map[string]bool{"f": r.IntN(2) == 0, "p": r.IntN(2) == 0}}
+			for _, machine := range append([]string{""}, g.nodes[id].Machines...) {
+				if machine != id.Machine && !state.Present["f"] && r.IntN(3) == 0 {
+					value := Placed{Secret: r.IntN(5) > 0, Path: machine + "/" + id.Name, Same: r.IntN(2)}
+					state.Elsewhere = append(state.Elsewhere, Placement{Machine: machine, Values: map[string]Placed{"f": value}})
+				}
+			}
+			now.Generators[id] = state
 		}
+		now.Whole = r.IntN(2) == 0
 		req := Request{}
 		for _, name := range g.names() {
 			if r.IntN(6) == 0 {
@@ -147,18 +155,33 @@ func FuzzPlan(f *testing.F) {
 		for _, refusal := range p.Refused {
 			refused[refusal.ID] = true
 		}
+		moved := map[ID]bool{}
+		for _, move := range p.Moves {
+			moved[move.ID] = true
+			if refused[move.ID] || slices.Contains(req.Regenerate, move.Name) || !slices.Equal(move.Files, []string{"f"}) {
+				t.Errorf("%+v moves", move)
+			}
+		}
+		for _, removal := range p.Removes {
+			for _, id := range removal.after {
+				if !moved[id] && !slices.Contains(req.Regenerate, id.Name) {
+					t.Errorf("%s is removed, and %s has neither moved nor was made anew", removal.Path, id)
+				}
+			}
+		}
 		for _, step := range p.Steps {
 			if len(step.Replaces) > 0 && !slices.Contains(req.Regenerate, step.Name) {
 				t.Errorf("%s replaces %v and was not named", step.ID, step.Replaces)
 			}
 			for file := range g.nodes[step.ID].Def.Files {
 				is := func(list []string) bool { return slices.Contains(list, file) }
-				if present := now.Generators[step.ID].Present[file]; present == is(step.Missing) || present && is(step.Replaces) == is(step.Keeps) {
+				present := now.Generators[step.ID].Present[file] || file == "f" && len(now.Generators[step.ID].Elsewhere) > 0
+				if present == is(step.Missing) || present && is(step.Replaces) == is(step.Keeps) {
 					t.Errorf("%s of %s is present: %t, and the step is %+v", file, step.ID, present, step)
 				}
 			}
 			for _, dep := range g.nodes[step.ID].DependsOn {
-				if state := now.Generators[dep]; !done[dep] && !(state.Present["f"] && state.Present["p"]) {
+				if state := now.Generators[dep]; !done[dep] && !((state.Present["f"] || moved[dep]) && state.Present["p"]) {
 					t.Errorf("%s runs and %s has no values", step.ID, dep)
 				}
 			}
@@ -167,7 +190,7 @@ func FuzzPlan(f *testing.F) {
 		for _, id := range g.order {
 			asked := len(req.Generators) == 0 || slices.Contains(req.Generators, id.Name) || slices.Contains(req.Regenerate, id.Name) || slices.Contains(req.Keep, id.Name)
 			state := now.Generators[id]
-			if asked && !(state.Present["f"] && state.Present["p"]) && !done[id] && !refused[id] {
+			if asked && !((state.Present["f"] || moved[id]) && state.Present["p"]) && !done[id] && !refused[id] {
 				t.Errorf("%s has missing values and neither runs nor is refused", id)
 			}
 		}

@@ -15,13 +15,17 @@ type planner struct {
 	now      Situation
 	req      Request
 	steps    map[ID]*Step
+	moves    map[ID]*Move
 	accepted map[ID]bool
 	refused  map[ID]*Refusal
 }
 
 // need is what decides about one generator.
 type need struct {
-	missing, present []string // files
+	// missing and present are its files; those that lie elsewhere are present.
+	missing, present []string
+	// to is what becomes of those that lie elsewhere.
+	to relocation
 	// named is to be made anew, kept to stay.
 	named, kept bool
 	// outdated says that the validation has changed since present was made.
@@ -37,15 +41,21 @@ func (b *planner) need(n *Node) need {
 		missing: []string{}, present: []string{},
 		named: slices.Contains(b.req.Regenerate, n.Name), kept: slices.Contains(b.req.Keep, n.Name),
 	}
+	var absent []string
 	for _, file := range sorted(n.Def.Files) {
-		if state.Present[file] {
+		lies := slices.ContainsFunc(state.Elsewhere, func(p Placement) bool { return p.Values[file].Path != "" })
+		if state.Present[file] || lies {
 			x.present = append(x.present, file)
 		} else {
 			x.missing = append(x.missing, file)
 		}
+		if !state.Present[file] {
+			absent = append(absent, file)
+		}
 	}
-	x.outdated = n.Def.ValidationHash != "" && state.Hash != n.Def.ValidationHash && len(x.present) > 0
-	if n.Def.Builtin != nil && state.Present[builtinSources[n.Def.Builtin.Kind]] {
+	x.to = b.relocate(n, absent)
+	x.outdated = n.Def.ValidationHash != "" && x.to.hash != n.Def.ValidationHash && len(x.present) > 0
+	if n.Def.Builtin != nil && slices.Contains(x.present, builtinSources[n.Def.Builtin.Kind]) {
 		x.source = builtinSources[n.Def.Builtin.Kind]
 	}
 	return x
@@ -53,17 +63,23 @@ func (b *planner) need(n *Node) need {
 
 func (b *planner) decide(n *Node) {
 	need := b.need(n)
+	if need.named {
+		need.to = relocation{}
+	}
+	b.refused[n.ID] = need.to.refused
 	switch {
+	case need.to.refused != nil:
+		return
 	case !need.named && len(need.missing) == 0 && !need.outdated:
 	case !need.named && len(need.missing) == 0 && need.kept:
 		b.accepted[n.ID] = true
 	default:
-		if refused := b.refuse(n, need); refused != nil {
-			b.refused[n.ID] = refused
-		} else {
-			b.steps[n.ID] = b.step(n, need)
+		if b.refused[n.ID] = b.refuse(n, need); b.refused[n.ID] != nil {
+			return
 		}
+		b.steps[n.ID] = b.step(n, need)
 	}
+	b.moves[n.ID] = need.to.move
 }
 
 // refuse says why a generator that has to run must not; nil if it may.
@@ -72,14 +88,11 @@ func (b *planner) refuse(n *Node, need need) *Refusal {
 	r := &Refusal{ID: n.ID, Missing: need.missing, Replaces: need.present, Mend: mend + " --regenerate " + n.Name}
 	anew := fmt.Sprintf("`--regenerate %s` makes all its values anew and replaces %s", n.Name, strings.Join(need.present, ", "))
 	refused := slices.IndexFunc(n.DependsOn, func(dep ID) bool { return b.refused[dep] != nil })
-	elsewhere := b.now.Generators[n.ID].Elsewhere
 	switch {
 	case refused >= 0:
 		r.Reason = fmt.Sprintf("it depends on %s, which is refused", n.DependsOn[refused])
 	case need.named:
 		return nil
-	case elsewhere != "":
-		r.Reason = fmt.Sprintf("a value lies in %s, from before its share or secret was changed; set it back, or `--regenerate %s` makes new values", elsewhere, n.Name)
 	case len(need.present) == 0:
 		return nil
 	case len(need.missing) == 0: // it is outdated
@@ -111,7 +124,8 @@ func (b *planner) step(n *Node, need need) *Step {
 	if s.From == "" {
 		for _, name := range sorted(n.Def.Prompts) {
 			prompt := n.Def.Prompts[name]
-			s.Prompts = append(s.Prompts, Question{ID: n.ID, Prompt: prompt, Machines: n.Machines, Stored: prompt.Persist && slices.Contains(need.present, name)})
+			lies := b.now.Generators[n.ID].Present[name] || need.to.move != nil && slices.Contains(need.to.move.Files, name)
+			s.Prompts = append(s.Prompts, Question{ID: n.ID, Prompt: prompt, Machines: n.Machines, Stored: prompt.Persist && lies})
 		}
 	}
 	for _, dep := range n.DependsOn {
@@ -127,7 +141,7 @@ func (b *planner) step(n *Node, need need) *Step {
 func (b *planner) wanted() map[ID]bool {
 	wanted := map[ID]bool{}
 	for _, id := range slices.Backward(b.graph.order) {
-		asked := len(b.req.Generators) == 0 || slices.ContainsFunc([][]string{b.req.Generators, b.req.Regenerate, b.req.Keep}, func(names []string) bool {
+		asked := len(b.req.Generators) == 0 || slices.ContainsFunc([][]string{b.req.Generators, b.req.Regenerate, b.req.Keep, b.req.Publish}, func(names []string) bool {
 			return slices.Contains(names, id.Name)
 		})
 		needed := slices.ContainsFunc(b.graph.dependents[id], func(d ID) bool {
@@ -139,7 +153,7 @@ func (b *planner) wanted() map[ID]bool {
 }
 
 func (b *planner) plan(wanted map[ID]bool) *Plan {
-	p := &Plan{Request: b.req, MachineKeys: []string{}, Steps: []Step{}, Accepted: []ID{}, Rewraps: []Rewrap{}, Refused: []Refusal{}, Notes: []string{}, graph: b.graph}
+	p := &Plan{Request: b.req, MachineKeys: []string{}, Steps: []Step{}, Moves: []Move{}, Removes: []Removal{}, Accepted: []ID{}, Rewraps: []Rewrap{}, Refused: []Refusal{}, Notes: []string{}, graph: b.graph}
 	for _, machine := range sorted(b.now.MachineKeys) {
 		switch key := b.now.MachineKeys[machine]; {
 		case !key.Present && b.deploysTo(machine, wanted):
@@ -154,6 +168,9 @@ func (b *planner) plan(wanted map[ID]bool) *Plan {
 		}
 		if refused := b.refused[id]; refused != nil {
 			p.Refused = append(p.Refused, *refused)
+		}
+		if move := b.moves[id]; move != nil {
+			p.Moves = append(p.Moves, *move)
 		}
 		if b.accepted[id] {
 			p.Accepted = append(p.Accepted, id)
@@ -176,6 +193,8 @@ func (b *planner) plan(wanted map[ID]bool) *Plan {
 			}
 		}
 	}
+	removals, notes := b.removals(p)
+	p.Removes, p.Notes = append(p.Removes, removals...), append(p.Notes, notes...)
 	return p
 }
 

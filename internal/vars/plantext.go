@@ -26,6 +26,16 @@ func (p *Plan) String() string {
 			line("%s", step.describe())
 		}
 	}
+	if title("move (the values stay)", len(p.Moves)) {
+		for _, move := range p.Moves {
+			line("%s", move.describe())
+		}
+	}
+	if title("remove", len(p.Removes)) {
+		for _, removal := range p.Removes {
+			line("%s", removal.Path)
+		}
+	}
 	if title("take as they are", len(p.Accepted)) {
 		for _, id := range p.Accepted {
 			line("%s", id)
@@ -47,6 +57,20 @@ func (p *Plan) String() string {
 		}
 	}
 	return b.String()
+}
+
+func (m Move) describe() string {
+	text := m.ID.String() + ": " + strings.Join(m.Files, ", ")
+	if m.From != m.place() {
+		text += " of " + m.From
+	}
+	if len(m.Publishes) > 0 {
+		text += ": PUBLISHES " + strings.Join(m.Publishes, ", ")
+	}
+	if len(m.Drops) > 0 {
+		text += ": REPLACES those of " + strings.Join(m.Drops, ", ")
+	}
+	return text
 }
 
 func (s Step) describe() string {

@@ -37,6 +37,7 @@ type RunOptions struct {
 // Report is what a run has done.
 type Report struct {
 	Generated   []ID     `json:"generated"`
+	Moved       []ID     `json:"moved"`
 	Accepted    []ID     `json:"accepted"`
 	Rewrapped   []Rewrap `json:"rewrapped"`
 	MachineKeys []string `json:"machineKeys"`
@@ -46,7 +47,7 @@ type Report struct {
 
 // NewReport is that of a run that had nothing to do.
 func NewReport() *Report {
-	return &Report{Generated: []ID{}, Accepted: []ID{}, Rewrapped: []Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
+	return &Report{Generated: []ID{}, Moved: []ID{}, Accepted: []ID{}, Rewrapped: []Rewrap{}, MachineKeys: []string{}, Paths: []string{}}
 }
 
 // ErrChanged says that the plan is not what would be planned now.
@@ -67,6 +68,7 @@ type run struct {
 
 	lock    sync.Mutex // guards the following
 	results map[ID]map[string][]byte
+	moved   map[ID]map[string][]byte // values that lie elsewhere
 	failed  map[ID]error
 	skipped map[ID]ID // because of
 }
@@ -78,7 +80,7 @@ type run struct {
 func (f *Fleet) Run(ctx context.Context, p *Plan, opts RunOptions) (*Report, error) {
 	r := &run{
 		Fleet: f, plan: p, opts: opts, limits: opts.Limits.withDefaults(),
-		results: map[ID]map[string][]byte{}, failed: map[ID]error{}, skipped: map[ID]ID{},
+		results: map[ID]map[string][]byte{}, moved: map[ID]map[string][]byte{}, failed: map[ID]error{}, skipped: map[ID]ID{},
 	}
 	var err error
 	if err = opts.Sources.check(f, p.graph); err != nil {
@@ -121,6 +123,7 @@ func (r *run) do(ctx context.Context, t *transactor) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.collect(ctx)
 	r.execute(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("interrupted, so nothing was changed: %w", err)

@@ -422,17 +422,3 @@ func TestGitAddFails(t *testing.T) {
 		t.Errorf("the next plan:\n%s", p)
 	}
 }
-
-// A value is not made anew because share or secret of its generator changed.
-func TestChangedPlaceIsRefused(t *testing.T) {
-	w := newWorld(t, one(gen("id", `echo 1 > $out/f`, "f")))
-	w.generate(Request{})
-	for _, changed := range []*genT{shared(gen("id", `echo 2 > $out/f`, "f")), gen("id", `echo 2 > $out/f`, "f:public")} {
-		w.set(one(changed))
-		_, err := w.run(Request{})
-		if err == nil || !strings.Contains(err.Error(), "a value lies in sops/machines/web/secrets/id/f, from before its share or secret was changed; set it back") {
-			t.Errorf("got %v", err)
-		}
-		w.generate(Request{Regenerate: []string{"id"}})
-	}
-}

@@ -3,6 +3,7 @@ package vars
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
@@ -45,31 +46,54 @@ func (r *run) seal(ctx context.Context) (report *Report, files []secrets.File, e
 			report.MachineKeys = append(report.MachineKeys, machine)
 		}
 	}
-	for _, step := range r.plan.Steps {
-		if err := r.failed[step.ID]; err != nil {
+	for _, id := range r.plan.graph.order {
+		if err := r.failed[id]; err != nil {
 			errs = multierror.Append(errs, err)
+		}
+	}
+	for _, step := range r.plan.Steps {
+		if r.failed[step.ID] != nil {
 			continue
 		}
 		if because, ok := r.skipped[step.ID]; ok {
 			errs = multierror.Append(errs, fmt.Errorf("generator %s made nothing, because %s failed", step.ID, because))
 			continue
 		}
-		made, err := r.sealStep(ctx, step.ID)
+		made, err := r.sealValues(ctx, step.ID, r.results[step.ID])
 		if err != nil {
 			return nil, nil, nil, err
 		}
 		files = append(files, made...)
 		report.Generated = append(report.Generated, step.ID)
 	}
-	for _, id := range r.plan.Accepted {
-		hash, err := r.sealHash(r.plan.graph.nodes[id])
+	for _, move := range r.plan.Moves {
+		if r.failed[move.ID] != nil {
+			continue
+		}
+		made, err := r.sealValues(ctx, move.ID, r.moved[move.ID])
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		files = append(files, hash...)
+		files = append(files, made...)
+		report.Moved = append(report.Moved, move.ID)
+		r.tell(Event{Kind: Moved, ID: move.ID})
+	}
+	for _, id := range r.plan.Accepted {
+		if r.failed[id] != nil {
+			continue
+		}
 		report.Accepted = append(report.Accepted, id)
 		r.tell(Event{Kind: Accepted, ID: id})
 	}
+	hashes, err := r.sealHashes(slices.Concat(report.Generated, report.Moved, report.Accepted))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	removed, err := r.removals(report)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	files = slices.Concat(files, hashes, removed)
 	var locked []string // what others have to re-encrypt
 	var lockedErr error
 	for _, rewrap := range r.plan.Rewraps {
@@ -102,37 +126,64 @@ func abbreviate(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// sealStep encrypts what a step has made.
-func (r *run) sealStep(ctx context.Context, id ID) (files []secrets.File, err error) {
+// sealValues encrypts values of a generator.
+func (r *run) sealValues(ctx context.Context, id ID, values map[string][]byte) (files []secrets.File, err error) {
 	n := r.plan.graph.nodes[id]
-	for _, name := range sorted(r.results[id]) {
+	for _, name := range sorted(values) {
 		ref := n.ref(name)
 		var before []string // of a shared secret that is replaced
 		if envelope, err := r.Layout.Read(ref); err == nil && ref.Secret {
 			before, _ = secrets.EnvelopeRecipients(envelope)
 		}
-		made, err := secrets.Seal(ctx, r.Layout, ref, r.results[id][name], r.readers.holders(n, name, before), r.opts.Now())
+		made, err := secrets.Seal(ctx, r.Layout, ref, values[name], r.readers.holders(n, name, before), r.opts.Now())
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, made...)
 	}
-	hash, err := r.sealHash(n)
-	return append(files, hash...), err
+	return files, nil
 }
 
-// sealHash records that the values of a generator fit what they are made from
+// sealHashes record that the values of generators fit what they are made from
 // today.
-func (r *run) sealHash(n *Node) ([]secrets.File, error) {
-	path, err := r.Layout.HashPath(n.Machine, n.Name)
-	if err != nil || n.Def.ValidationHash != "" {
-		return []secrets.File{{Path: path, Data: []byte(n.Def.ValidationHash)}}, err
+func (r *run) sealHashes(ids []ID) (files []secrets.File, err error) {
+	slices.SortFunc(ids, compareIDs)
+	for _, id := range slices.Compact(ids) {
+		n := r.plan.graph.nodes[id]
+		path, err := r.Layout.HashPath(id.Machine, id.Name)
+		if err != nil {
+			return nil, err
+		}
+		hash, err := r.Layout.Hash(id.Machine, id.Name)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case n.Def.ValidationHash != "":
+			files = append(files, secrets.File{Path: path, Data: []byte(n.Def.ValidationHash)})
+		case hash != "": // from when there was a validation, and would be compared with none
+			files = append(files, secrets.File{Path: path, Gone: true})
+		}
 	}
-	// One from when there was a validation would be compared with none.
-	if hash, err := r.Layout.Hash(n.Machine, n.Name); err != nil || hash == "" {
-		return nil, err
+	return files, nil
+}
+
+// removals are the files that go: where all whose values they were have theirs.
+func (r *run) removals(report *Report) (files []secrets.File, err error) {
+	done := func(id ID) bool { return slices.Contains(report.Generated, id) || slices.Contains(report.Moved, id) }
+	for _, removal := range r.plan.Removes {
+		if slices.ContainsFunc(removal.after, func(id ID) bool { return !done(id) }) {
+			continue
+		}
+		gone := []secrets.File{{Path: removal.Path, Gone: true}}
+		if !removal.hash {
+			if gone, err = secrets.Remove(r.Layout, removal.ref); err != nil {
+				return nil, err
+			}
+		}
+		files = append(files, gone...)
 	}
-	return []secrets.File{{Path: path, Gone: true}}, nil
+	return files, nil
 }
 
 // rewrap adds readers to an existing secret and takes none away.
@@ -168,7 +219,13 @@ func (r *Report) message() string {
 	for _, id := range r.Generated {
 		what = append(what, id.place()+"/"+id.Name)
 	}
+	var moved []string
+	for _, id := range r.Moved {
+		moved = append(moved, id.place()+"/"+id.Name)
+	}
 	switch {
+	case len(what) == 0 && len(moved) > 0:
+		return "chore(vars): move " + abbreviate(moved)
 	case len(what) == 0 && len(r.MachineKeys) > 0:
 		return "feat(vars): add keys for " + strings.Join(r.MachineKeys, ", ")
 	case len(what) == 0 && len(r.Accepted) > 0:
