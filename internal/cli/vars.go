@@ -145,6 +145,9 @@ func (a *App) varsGetCmd() *cobra.Command {
 				return err
 			}
 			if value.Secret && a.Streams.OutTTY && !yes {
+				if !a.Streams.CanPrompt() {
+					return fmt.Errorf("%s is a secret, and nobody can be asked whether to print it on this terminal: say --yes, or send it into a pipe", args[1])
+				}
 				if ok, err := a.Streams.Confirm(ctx, args[1]+" is a secret. Print it on this terminal?"); err != nil || !ok {
 					return cmp.Or(err, exit(exitFailed))
 				}

@@ -97,7 +97,13 @@ func (a *App) varsSet(ctx context.Context, machine, name string, o giveOptions) 
 func (a *App) readValue(ctx context.Context, name string) ([]byte, error) {
 	if a.Streams.CanPrompt() {
 		answer, err := a.Streams.Ask(ctx, term.Question{Label: "the value of " + name, Hidden: true})
+		if err == nil && answer == "" {
+			a.Streams.Warn("nothing was typed: the value of %s is empty", name)
+		}
 		return []byte(answer), err
+	}
+	if a.Streams.InTTY {
+		return nil, fmt.Errorf("what is typed here would be shown, because standard error is not a terminal, or CI or TERM=dumb is set: send the value of %s through a pipe", name)
 	}
 	type content struct {
 		data []byte

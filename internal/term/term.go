@@ -27,6 +27,8 @@ type Streams struct {
 	Color bool
 	// OutTTY is whether Out is a terminal: a secret is not printed there unasked.
 	OutTTY bool
+	// InTTY is whether In is a terminal: without a prompt it shows what is typed.
+	InTTY bool
 	// Quiet drops the talk that is not a warning or an error.
 	Quiet bool
 
@@ -39,10 +41,13 @@ type Streams struct {
 
 // System returns the streams of this process. getenv reads NO_COLOR, TERM and CI.
 func System(getenv func(string) string) *Streams {
-	s := &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, OutTTY: term.IsTerminal(int(os.Stdout.Fd()))}
+	s := &Streams{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		InTTY: term.IsTerminal(int(os.Stdin.Fd())), OutTTY: term.IsTerminal(int(os.Stdout.Fd())),
+	}
 	errTTY := term.IsTerminal(int(os.Stderr.Fd())) && getenv("TERM") != "dumb"
 	s.Color = errTTY && getenv("NO_COLOR") == ""
-	if errTTY && term.IsTerminal(int(os.Stdin.Fd())) && getenv("CI") == "" {
+	if errTTY && s.InTTY && getenv("CI") == "" {
 		s.Tty = os.Stdin
 	}
 	return s
