@@ -70,7 +70,7 @@ func snapshot(t *testing.T, h *testhost.Host) string {
 readlink /run/current-system
 stat -c '%n %N %Z' /run/current-system /nix/var/nix/profiles/system* /run/secrets /run/secrets-for-users
 ls /nix/store | sort
-ls -A /run/fleet /nix/var/nix/temproots
+ls -A /run/fleet /var/lib/fleet /nix/var/nix/temproots /nix/var/nix/gcroots/fleet
 stat -c '%n %Y' /nix/store /var/lib/sops-nix/key.txt /boot/fleet-default
 [ ! -d /run/systemd/system ] || systemctl show --property=MainPID,InvocationID metrics.service`)
 }
@@ -84,7 +84,7 @@ func stand(t *testing.T, h *testhost.Host) standing {
 readlink /run/current-system
 readlink -f /nix/var/nix/profiles/system
 readlink /nix/var/nix/profiles/system
-cat /run/fleet/activating 2>/dev/null || echo`), "\n")
+cat /var/lib/fleet/current 2>/dev/null || echo`), "\n")
 	s := standing{current: lines[0], profile: lines[1], generation: lines[2]}
 	if len(lines) > 3 {
 		s.activating = lines[3]

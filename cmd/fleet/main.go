@@ -46,15 +46,17 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "error: the current folder is gone:", err)
 		return 1
 	}
+	hostname, _ := os.Hostname()
 	return cli.Main(ctx, &cli.App{
-		Streams: term.System(os.Getenv),
-		Getenv:  os.Getenv,
-		Environ: os.Environ(),
-		Home:    home,
-		Dir:     dir,
-		Now:     time.Now,
-		Version: buildVersion(),
-		Root:    os.Geteuid() == 0,
+		Streams:  term.System(os.Getenv),
+		Getenv:   os.Getenv,
+		Environ:  os.Environ(),
+		Home:     home,
+		Dir:      dir,
+		Now:      time.Now,
+		Version:  buildVersion(),
+		Hostname: hostname,
+		Root:     os.Geteuid() == 0,
 	}, os.Args[1:])
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -93,34 +92,6 @@ func (a *App) machinesBuildCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *App) machinesUpdateCmd() *cobra.Command {
-	var all, dryRun bool
-	cmd := &cobra.Command{
-		Use:   "update [SELECTION...]",
-		Short: "Bring machines to the system that the flake declares",
-		Long: `Bring the selected machines to the system that the flake declares: build it,
-copy it, put the machine's age key in place and activate. Machines go their ways
-side by side; one that fails leaves the others alone. A machine that is up to
-date is left as it is.`,
-		Example: `  fleet machines update cinnabar
-  fleet machines update --all --dry-run
-  fleet machines update 'tag:server & !cinnabar'`,
-		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: a.completeMachines,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onMachines(cmd.Context(), args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
-				if dryRun {
-					return s.showPlan(ctx, machines)
-				}
-				return s.update(ctx, machines)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&all, "all", false, "all machines")
-	cmd.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "print what would be done and do nothing")
-	return cmd
-}
-
 func (a *App) machinesStatusCmd() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
@@ -164,9 +135,12 @@ func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.
 }
 
 // deployer makes the deployer of this fleet; its events go to p.
-func (s *session) deployer(p *progress) *deploy.Deployer {
+func (s *session) deployer(p *progress, settings ...func(*deploy.Options)) *deploy.Deployer {
 	o := s.deployOptions()
 	o.OnEvent = p.deploy
+	for _, set := range settings {
+		set(&o)
+	}
 	return deploy.New(o)
 }
 
@@ -176,6 +150,7 @@ func (s *session) deployOptions() deploy.Options {
 		Directory:  s.fleet.Dir,
 		Dial:       s.dial,
 		MachineKey: s.machineKey,
+		Owner:      s.Getenv("USER") + "@" + s.Hostname,
 		Root:       s.Root,
 		Now:        s.Now,
 		Random:     rand.Reader,
@@ -233,50 +208,6 @@ func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error
 		return nil, err
 	}
 	return secrets.MachinePrivateKey(ctx, layout, machine, ids)
-}
-
-func (s *session) showPlan(ctx context.Context, machines []deploy.Machine) error {
-	p := s.progress()
-	d := s.deployer(p)
-	defer d.Close()
-	plan := d.Plan(ctx, machines)
-	p.clear()
-	code := exitDone
-	table := term.Table{Header: []string{"MACHINE", "TARGET", "WOULD"}}
-	for _, step := range plan.Steps {
-		table.Add(step.Machine, step.Target, step.Text())
-		if step.Err != nil {
-			code = exitSomeFailed
-		}
-	}
-	if !slices.ContainsFunc(plan.Steps, func(s deploy.Step) bool { return s.Err == nil }) {
-		code = exitFailed
-	}
-	if s.config.JSON {
-		return errors.Join(s.writeJSON(plan), exit(code))
-	}
-	return errors.Join(table.Write(s.Streams.Out), exit(code))
-}
-
-func (s *session) update(ctx context.Context, machines []deploy.Machine) error {
-	p := s.work()
-	d := s.deployer(p)
-	defer d.Close()
-	summary := d.Update(ctx, machines)
-	p.clear()
-	if s.config.JSON {
-		return errors.Join(s.result(summary), exit(summary.ExitCode()))
-	}
-	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}}
-	for _, r := range summary.Results {
-		table.Add(r.Machine, r.Target, string(r.State), shortPath(r.Out))
-	}
-	if err := table.Write(s.Streams.Out); err != nil {
-		return err
-	}
-	s.sayProblems(summary)
-	s.Streams.Say("%s", summary.Text())
-	return exit(summary.ExitCode())
 }
 
 // shortPath is enough of a store path to tell two systems apart.

@@ -25,6 +25,8 @@ type App struct {
 	Dir     string
 	Now     func() time.Time
 	Version string
+	// Hostname is the name of this computer.
+	Hostname string
 	// Root says that the process may do everything.
 	Root bool
 

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"sync"
@@ -43,10 +44,13 @@ type Options struct {
 	// OnEvent is told what happens; never two calls at once.
 	OnEvent func(Event)
 	Now     func() time.Time
-	// Random makes the names of activations.
-	Random   io.Reader
-	Limits   Limits
-	Timeouts Timeouts
+	// Random makes the names of activations and the tokens of confirmations.
+	Random io.Reader
+	// Run names this run for the machines, Owner says whose it is, such as
+	// crs58@stibnite.
+	Run, Owner string
+	Limits     Limits
+	Timeouts   Timeouts
 }
 
 // Limits says for how many machines at once a phase runs; zero is the default.
@@ -56,11 +60,14 @@ type Limits struct{ Reach, Build, Copy, Activate int }
 type Timeouts struct {
 	// Reach bounds looking at a machine.
 	Reach time.Duration
-	// Activate bounds the wait for an activation; one that takes longer goes on
-	// and its outcome is unknown.
+	// Activate bounds an activation program on the machine, which goes back when
+	// it takes longer. It is in whole seconds, as Confirm is.
 	Activate time.Duration
+	// Confirm is how long a machine waits, after its activation, for the
+	// confirmation before it goes back.
+	Confirm time.Duration
 	// Reconnect bounds the attempts to find a machine again that was lost
-	// during its activation.
+	// during its activation; unless set, that is long enough for it to go back.
 	Reconnect time.Duration
 }
 
@@ -71,9 +78,11 @@ const (
 	defaultCopy     = 8
 	defaultActivate = 16
 
-	defaultReachTimeout     = 15 * time.Second
-	defaultActivateTimeout  = 30 * time.Minute
-	defaultReconnectTimeout = time.Minute
+	defaultReachTimeout    = 15 * time.Second
+	defaultActivateTimeout = 30 * time.Minute
+	defaultConfirmTimeout  = 2 * time.Minute
+	// reconnectGrace is for going back, on top of the time for the confirmation.
+	reconnectGrace = 2 * time.Minute
 )
 
 // Deployer deploys the machines of one fleet. It keeps their connections
@@ -95,11 +104,15 @@ func New(o Options) *Deployer {
 	}
 	setDefault(&o.Timeouts.Reach, defaultReachTimeout)
 	setDefault(&o.Timeouts.Activate, defaultActivateTimeout)
-	setDefault(&o.Timeouts.Reconnect, defaultReconnectTimeout)
+	setDefault(&o.Timeouts.Confirm, defaultConfirmTimeout)
+	setDefault(&o.Timeouts.Reconnect, o.Timeouts.Confirm+reconnectGrace)
 	setDefault(&o.Limits.Reach, defaultReach)
 	setDefault(&o.Limits.Build, defaultBuild)
 	setDefault(&o.Limits.Copy, defaultCopy)
 	setDefault(&o.Limits.Activate, defaultActivate)
+	if o.Run == "" {
+		o.Run = newName(o.Now(), o.Random)
+	}
 	return &Deployer{
 		o: o,
 		limits: map[Phase]chan struct{}{
@@ -110,6 +123,14 @@ func New(o Options) *Deployer {
 		},
 		targets: map[string]Target{},
 	}
+}
+
+// newName makes a name that sorts by its age, safe as that of a unit and of a
+// folder. Should there be no randomness, the time has to do.
+func newName(now time.Time, random io.Reader) string {
+	var b [6]byte
+	_, _ = io.ReadFull(random, b[:])
+	return now.UTC().Format("20060102-150405-") + hex.EncodeToString(b[:])
 }
 
 func setDefault[T comparable](value *T, fallback T) {
@@ -154,7 +175,7 @@ func (d *Deployer) target(machine string, class flake.Class, address string) (Ta
 		if d.o.Dial == nil {
 			return nil, fmt.Errorf("reach %s: this command does not use SSH", a)
 		}
-		t = newSSHTarget(a.String(), func(ctx context.Context) (*ssh.Conn, error) { return d.o.Dial(ctx, machine, a.SSH) }, d.o.Timeouts)
+		t = newSSHTarget(a.String(), func(ctx context.Context) (*ssh.Conn, error) { return d.o.Dial(ctx, machine, a.SSH) }, d.o.Timeouts.Reach)
 	}
 	d.targets[machine] = t
 	return t, nil

@@ -4,15 +4,48 @@
 // error, which then fails alone. [Deployer.Plan] looks at the targets and says
 // what would happen, as a value; [Deployer.Run] does what a plan says and
 // [Deployer.Update] does both, machine by machine, without waiting for the
-// slowest to answer. Each machine goes through reach, build, copy, secrets and
-// activate on its own; the phases of different machines overlap, each with its
-// own limit, and one failure leaves the others alone.
+// slowest to answer. The phases of different machines overlap, each with its own
+// limit, and one failure leaves the others alone.
 //
 // A machine is seen through a [Target]: a folder that stands for its root
 // (root:PATH), this computer (local), or a host behind SSH (ssh://HOST).
 //
+// # The way of one machine
+//
+//	reach ─ build ─ copy ─ secrets ─ activate ─ confirm ─ end
+//
+// Up to secrets nothing but the store of the machine is changed, and whatever
+// stops there can be done again. From activate on the machine itself is in
+// charge: a supervisor on it, started by the driver and independent of it, takes
+// the activation to one of its ends.
+//
+//	begin          the plan is in /var/lib/fleet/ID, root's alone, and the link
+//	               /var/lib/fleet/current was made: who makes it has the machine
+//	activating     `switch-to-configuration test` of the new system runs, for
+//	               Limit at most: neither profile nor boot loader are touched
+//	waiting        it succeeded; the driver makes a new connection, looks at the
+//	               machine and, with a token that only the two know, confirms or
+//	               rejects; after Window the machine decides that it expired
+//	committing     confirmed: the profile is set and `switch-to-configuration
+//	               boot` makes the new system the one that is booted
+//	rolling-back   anything else: the profile leads to the generation that was
+//	               recorded at the beginning, and that system is activated
+//	ended          done | rolled-back WHY | failed WHY | stranded WHY
+//
+// Each decision is a hard link that is made once, so that of a confirmation and
+// a timeout only the first counts. All times are counted on the machine, by
+// waiting: a clock that is wrong, or jumps, changes nothing.
+//
+// The supervisor can be started again wherever it stopped. Where there is
+// systemd it is a transient unit that systemd restarts when it is killed, and a
+// persistent unit, where there is a place for one, starts it after a reboot; on a
+// Mac launchd does that; elsewhere it is a process of a session of its own, and
+// the next driver that comes settles what it finds. After a reboot an activation
+// that was not confirmed is over: the boot loader, which nobody has touched, has
+// brought up the system of before.
+//
 // Three things hold whatever happens: nothing is changed on a machine before
-// its system is built and copied; an activation, once begun, does not depend on
-// this process or on the connection; and where its end was not seen the outcome
-// is called unknown.
+// its system is built and copied; an activation, once begun, comes to its end
+// without this process and without the connection; and where that end was not
+// seen the outcome is called unknown.
 package deploy

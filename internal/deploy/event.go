@@ -13,19 +13,21 @@ const (
 	Copy     Phase = "copy"
 	Secrets  Phase = "secrets"
 	Activate Phase = "activate"
+	Confirm  Phase = "confirm"
 	End      Phase = "end"
 )
 
 // State says how a phase, or at the End a machine, stands.
 type State string
 
-// The states. Unchanged and NotStarted are outcomes of a machine only.
+// The states. Unchanged, RolledBack and NotStarted are outcomes of a machine only.
 const (
 	Started     State = "started"
 	Running     State = "running"
 	Done        State = "done"
 	Unchanged   State = "unchanged"
 	Failed      State = "failed"
+	RolledBack  State = "rolled back"
 	Unknown     State = "unknown"
 	Interrupted State = "interrupted"
 	NotStarted  State = "not started"

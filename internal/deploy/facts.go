@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // Facts is what a look at a machine found. Paths are as the machine sees them;
@@ -15,8 +18,11 @@ type Facts struct {
 	Booted     string `json:"booted,omitempty"`
 	Profile    string `json:"profile,omitempty"`
 	Generation int    `json:"generation,omitempty"`
-	// Activating is a system whose activation was begun and has not succeeded.
+	// Activating is a system whose activation was begun in a folder that stands
+	// for a machine, and has not succeeded.
 	Activating string `json:"activating,omitempty"`
+	// Deploy is the deploy that is under way.
+	Deploy *Underway `json:"deploy,omitempty"`
 	// Key describes the machine's age key file.
 	Key KeyFile `json:"-"`
 	// FailedUnits are the systemd units that have failed, sorted.
@@ -30,6 +36,10 @@ type Facts struct {
 	// Store is the file system that holds /nix/store.
 	Store Disk `json:"store"`
 
+	// restarting are the units that systemd will try again to start.
+	restarting []string
+	// failedBefore are the units that had failed before the deploy that was asked about.
+	failedBefore []string
 	// Who we are there and what it is: root, user, os (uname -s), nixos.
 	root  bool
 	user  string
@@ -45,21 +55,132 @@ type KeyFile struct {
 	Hidden bool
 }
 
+// Underway is a deploy that a machine is in the middle of.
+type Underway struct {
+	// ID names it, Out is its system and Owner who began it.
+	ID    string `json:"id"`
+	Out   string `json:"out"`
+	Owner string `json:"owner,omitempty"`
+	// Stand is where it is; empty after a reboot.
+	Stand Stand `json:"stand,omitempty"`
+	// Seconds is its age; 0 after a reboot.
+	Seconds int `json:"seconds,omitempty"`
+	// Live tells whether its supervisor runs; one that does not is to be settled.
+	Live bool `json:"live"`
+}
+
+func (u *Underway) busy(target string) *BusyError {
+	return &BusyError{Target: target, Owner: u.Owner, Age: time.Duration(u.Seconds) * time.Second, ID: u.ID}
+}
+
 // runs tells whether the machine is at out in every respect: running it,
 // booting it, and not in the middle of an activation.
 func (f Facts) runs(out string) bool {
-	return f.System == out && f.Profile == out && f.Activating == ""
+	return f.System == out && f.Profile == out && f.Activating == "" && f.Deploy == nil
 }
 
-// newlyFailed are the units that failed since an earlier look.
-func (f Facts) newlyFailed(before Facts) []string {
+// newlyFailed are the units that failed since the deploy that was asked about
+// began. A unit that is tried again may be meant to be: it counts where the
+// activation says that units failed.
+func (f Facts) newlyFailed(code int) []string {
+	bad := f.FailedUnits
+	if code == codeUnitsFailed {
+		bad = append(slices.Clone(bad), f.restarting...)
+	}
 	var units []string
-	for _, u := range f.FailedUnits {
-		if !slices.Contains(before.FailedUnits, u) {
+	for _, u := range bad {
+		if !slices.Contains(f.failedBefore, u) {
 			units = append(units, u)
 		}
 	}
+	slices.Sort(units)
 	return units
+}
+
+// parseFacts reads what inspect.sh prints.
+func parseFacts(text string) (Facts, error) {
+	facts := Facts{HasStore: true}
+	under := Underway{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimRight(line, "\n"), "=")
+		if !ok {
+			continue // something that the login shell printed
+		}
+		switch name {
+		case "uid":
+			facts.root = value == "0"
+		case "user":
+			facts.user = value
+		case "os":
+			facts.os = value
+		case "nixos":
+			facts.nixos = true
+		case "nix":
+			facts.Nix = value
+		case "system":
+			facts.System = value
+		case "booted":
+			facts.Booted = value
+		case "generation":
+			facts.Generation = generationNumber(value)
+		case "profile":
+			facts.Profile = value
+		case "deploy":
+			under.ID = value
+		case "deployout":
+			under.Out = value
+		case "deployowner":
+			under.Owner = value
+		case "deployage":
+			under.Seconds, _ = strconv.Atoi(value)
+		case "deployphase":
+			under.Stand = Stand(value)
+		case "deploylive":
+			under.Live = true
+		case "keyhidden":
+			facts.Key.Hidden = true
+		case "keydigest":
+			facts.Key.Digest = value
+		case "keymode":
+			mode, err := strconv.ParseUint(value, 8, 32)
+			if err != nil {
+				return Facts{}, fmt.Errorf("the mode %q of the key file is no number", value)
+			}
+			facts.Key.Mode = fs.FileMode(mode)
+		case "disk":
+			facts.Store = parseDisk(value)
+		case "systemd":
+			facts.Systemd = true
+		case "failed":
+			facts.FailedUnits = append(facts.FailedUnits, value)
+		case "restarting":
+			facts.restarting = append(facts.restarting, value)
+		case "failedbefore":
+			facts.failedBefore = append(facts.failedBefore, value)
+		}
+	}
+	if facts.os == "" {
+		return Facts{}, fmt.Errorf("its shell did not run the script: it printed %q", firstLine(text))
+	}
+	if under.ID != "" {
+		facts.Deploy = &under
+	}
+	return facts, nil
+}
+
+// parseDisk reads "TOTAL FREE MOUNT" with the sizes in KiB; what cannot be read
+// is unknown.
+func parseDisk(text string) Disk {
+	fields := strings.SplitN(text, " ", 3)
+	if len(fields) != 3 {
+		return Disk{}
+	}
+	total, err1 := strconv.ParseInt(fields[0], 10, 64)
+	free, err2 := strconv.ParseInt(fields[1], 10, 64)
+	if err1 != nil || err2 != nil {
+		return Disk{}
+	}
+	return Disk{Mount: fields[2], Free: free * 1024, Total: total * 1024}
 }
 
 // Disk is a file system of a machine.

@@ -27,6 +27,7 @@ type system struct {
 	class    flake.Class
 	build    string // shell lines of the builder
 	before   string // shell lines of the activation before anything else
+	boot     string // a shell command, with its semicolon, of making it the one that is booted
 	after    string // shell lines of the activation at its end; may exit
 	platform string // empty is ours
 }
@@ -68,22 +69,23 @@ func flakeOf(t *testing.T, x nix.Executor, systems map[string]system) map[string
 func derivation(name, program, content string, s system) string {
 	script := fmt.Sprintf(`#!@out@/bin/sh
 PATH=@out@/bin
-%s
-mkdir -p /etc /run /var/log
+mkdir -p /etc /run /var/log /boot
 echo "$0 $*" >> /var/log/activations
+if [ "$1" = boot ]; then %s echo @out@ > /boot/default; exit 0; fi
+%s
 [ ! -e /var/lib/sops-nix/key.txt ] || echo key >> /var/log/activations
 echo %s > /etc/version
 ln -sfn @out@ /run/current-system
 echo "this is %s of %s"
 %s
-`, s.before, s.version, s.version, name, s.after)
+`, s.boot, s.before, s.version, s.version, name, s.after)
 	builder := fmt.Sprintf(`set -e
 PATH=
 b=/bin/busybox
 %s
 $b mkdir -p $out/bin
 $b cp $b $out/bin/busybox
-for applet in sh mkdir ln cat sleep touch; do $b ln -s busybox $out/bin/$applet; done
+for applet in sh mkdir ln cat sleep touch rm readlink; do $b ln -s busybox $out/bin/$applet; done
 echo "$content" > $out/content
 echo "$script" | $b sed "s|@out@|$out|g" > $out/%s
 $b chmod +x $out/%s

@@ -116,7 +116,7 @@ func (d *Deployer) connect(ctx context.Context, m Machine) (Target, error) {
 // Holds runs one script for all files.
 func (t *scripted) Holds(ctx context.Context, keyFile string, files []string) (Holdings, error) {
 	files = append([]string{keyFile}, files...)
-	out, err := t.shell.run(ctx, holdsScript, nil, files...)
+	out, err := t.output(ctx, holdsScript, nil, files...)
 	if err != nil {
 		return Holdings{}, fmt.Errorf("look at the secrets of %s: %w", t.name, err)
 	}
@@ -172,7 +172,7 @@ func parseHoldings(text string, files []string) (Holdings, error) {
 
 // ReadFile runs a script that prints the file.
 func (t *scripted) ReadFile(ctx context.Context, name string, limit int) ([]byte, error) {
-	out, err := t.shell.run(ctx, readScript, nil, name, strconv.Itoa(limit))
+	out, err := t.output(ctx, readScript, nil, name, strconv.Itoa(limit))
 	if err != nil {
 		return nil, fmt.Errorf("read %s on %s: %w", name, t.name, err)
 	}

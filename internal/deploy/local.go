@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,14 +32,23 @@ func newLocalTarget(class flake.Class, root bool) *localTarget {
 // Connect asks for nothing: this computer is always there.
 func (t *localTarget) Connect(context.Context) error { return nil }
 
-// Inspect looks at this computer without sudo, and refuses one that is not of
-// the machine's class: activating there would break it.
-func (t *localTarget) Inspect(ctx context.Context, keyFile string) (Facts, error) {
-	out, err := t.execute(ctx, []string{"/bin/sh", "-c", prelude + inspectScript, "fleet", keyFile}, nil)
+// Reconnect has nothing to connect to.
+func (t *localTarget) Reconnect(context.Context) error { return nil }
+
+// Inspect looks at this computer without sudo, unless it is about a deploy, and
+// refuses one that is not of the machine's class: activating there would break it.
+func (t *localTarget) Inspect(ctx context.Context, keyFile, deploy string) (Facts, error) {
+	var out strings.Builder
+	var err error
+	if deploy != "" { // whose folder is root's
+		err = t.run(ctx, inspectScript, nil, &out, keyFile, deploy)
+	} else {
+		err = t.execute(ctx, []string{"/bin/sh", "-c", prelude + inspectScript, "fleet", keyFile, ""}, nil, &out)
+	}
 	if err != nil {
 		return Facts{}, fmt.Errorf("look at this computer: %w", err)
 	}
-	facts, err := parseFacts(out)
+	facts, err := parseFacts(out.String())
 	if err != nil {
 		return Facts{}, fmt.Errorf("look at this computer: %w", err)
 	}
@@ -59,15 +70,15 @@ func checkLocal(class flake.Class, facts Facts) error {
 }
 
 // run implements shell.
-func (t *localTarget) run(ctx context.Context, script string, stdin []byte, args ...string) (string, error) {
+func (t *localTarget) run(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error {
 	command := append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...)
 	if !t.root {
 		if err := t.elevate(ctx); err != nil {
-			return "", err
+			return err
 		}
 		command = append([]string{"sudo", "-n", "-H", "--"}, command...)
 	}
-	return t.execute(ctx, command, stdin)
+	return t.execute(ctx, command, stdin, stdout)
 }
 
 // elevate lets sudo ask for a password while it still has the terminal.
@@ -84,18 +95,18 @@ func (t *localTarget) elevate(ctx context.Context) error {
 
 // execute runs a command in a process group of its own, which a Ctrl-C at the
 // terminal does not reach.
-func (t *localTarget) execute(ctx context.Context, command []string, stdin []byte) (string, error) {
-	var out, said bytes.Buffer
+func (t *localTarget) execute(ctx context.Context, command []string, stdin io.Reader, stdout io.Writer) error {
+	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &said
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {
-		return "", &scriptError{code: exit.ExitCode(), said: firstLine(said.String())}
+		return &scriptError{code: exit.ExitCode(), said: firstLine(said.String())}
 	}
-	return out.String(), err
+	return err
 }
 
 // Store is the default store: what is built here is there already.
@@ -103,16 +114,6 @@ func (t *localTarget) Store(context.Context) (string, error) { return "", nil }
 
 // StoreErr has nothing to add: Nix reaches the store itself.
 func (t *localTarget) StoreErr() error { return nil }
-
-// Activate starts the activation and follows it.
-func (t *localTarget) Activate(ctx context.Context, a Activation) (int, error) {
-	if err := t.start(ctx, a); err != nil {
-		return 0, err
-	}
-	return t.follow(ctx, a, func(err error) error {
-		return fmt.Errorf("%w: the activation on this computer cannot be watched: %w", ErrUnknown, err)
-	})
-}
 
 // Close has nothing to give back.
 func (t *localTarget) Close() error { return nil }

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +83,7 @@ func testInsideLocal(t *testing.T) {
 	system := addSystem(t)
 	target := newLocalTarget(flake.NixOS, true)
 	const keyFile = "/var/lib/sops-nix/key.txt"
-	facts, err := target.Inspect(t.Context(), keyFile)
+	facts, err := target.Inspect(t.Context(), keyFile, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,25 +93,50 @@ func testInsideLocal(t *testing.T) {
 	if err := target.WriteFile(t.Context(), keyFile, []byte("key\n")); err != nil {
 		t.Fatal(err)
 	}
-	if err := target.SetProfile(t.Context(), system); err != nil {
+	release, err := target.Claim(t.Context(), "run", "me")
+	if err != nil {
 		t.Fatal(err)
 	}
-	var log []string
-	code, err := target.Activate(t.Context(), Activation{ID: "test", Class: flake.NixOS, Out: system, Log: func(l string) { log = append(log, l) }})
-	if err != nil || code != 0 {
-		t.Fatalf("activation: %d, %v", code, err)
+	var busy *BusyError
+	if _, err := newLocalTarget(flake.NixOS, true).Claim(t.Context(), "another", "you"); !errors.As(err, &busy) || busy.Owner != "me" {
+		t.Errorf("another run may claim it too: %v", err)
 	}
-	if strings.Join(log, "|") != "activating with switch|done" {
-		t.Errorf("it said %q", log)
+	a := Activation{ID: "20260101-test", Class: flake.NixOS, Out: system, Goal: Switch, Owner: "me", Token: "token", Limit: time.Minute, Window: time.Minute}
+	if err := target.Begin(t.Context(), a); err != nil {
+		t.Fatal(err)
 	}
-	facts, err = target.Inspect(t.Context(), keyFile)
+	release()
+	log, decided := "", false
+	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
+		if p, err = target.Look(t.Context(), a.ID, p.Position); err != nil {
+			t.Fatal(err)
+		}
+		log += p.Output
+		if p.Stand == Waiting && !decided {
+			decided = true
+			for _, try := range []struct {
+				token string
+				want  Decision
+			}{{"guessed", undecidedStranger}, {"token", Confirmed}, {"guessed", Confirmed}} {
+				if got, err := target.Decide(t.Context(), a.ID, try.token, Confirmed); err != nil || got != try.want {
+					t.Errorf("decided with %q: %s, %v; want %s", try.token, got, err, try.want)
+				}
+			}
+		}
+	}
+	for _, want := range []string{"activating with test\ndone", "activating with boot", "fleet: done 0"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("it said %q, want %q", log, want)
+		}
+	}
+	facts, err = target.Inspect(t.Context(), keyFile, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !facts.runs(system) || facts.Generation != 1 || facts.Key.Mode != 0o600 || facts.Key.Digest != digest([]byte("key\n")) {
 		t.Errorf("after: %+v", facts)
 	}
-	if _, err := newLocalTarget(flake.Darwin, true).Inspect(t.Context(), keyFile); err == nil {
+	if _, err := newLocalTarget(flake.Darwin, true).Inspect(t.Context(), keyFile, ""); err == nil {
 		t.Error("a Mac was seen here")
 	}
 }

@@ -4,76 +4,111 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/crs58/fleet/internal/flake"
 )
 
 // outcome is how an activation ended and what the machine looked like then.
 type outcome struct {
-	class       flake.Class
-	code        int
-	want        string
-	after       Facts
-	newlyFailed []string
-	lastWords   string
+	progress      Progress
+	class         flake.Class
+	verdict       error // why the driver rejected it
+	after         Facts // empty if nobody could look
+	window, limit time.Duration
+	lastWords     string
 }
 
-// The exit statuses of a NixOS system's switch-to-configuration.
+// The exit statuses of a NixOS system's switch-to-configuration, and of a
+// program that its supervisor killed for taking too long.
 const (
-	codeActivationFailed = 2
-	codeUnitsFailed      = 4
-	codeRebootNeeded     = 100
+	codeRefused      = 1
+	codeScriptFailed = 2
+	codeUnitsFailed  = 4
+	codeRebootNeeded = 100
+	codeOverdue      = 124
 )
+
+// succeeded tells whether an exit status is of a system that is active, or will
+// be after a reboot. Failed units are looked at one by one.
+func succeeded(class flake.Class, code int) bool {
+	return code == 0 || class != flake.Darwin && (code == codeUnitsFailed || code == codeRebootNeeded)
+}
 
 // failure tells what went wrong, or nothing.
 func (o outcome) failure() error {
-	nixos := o.class != flake.Darwin
-	switch {
-	case nixos && o.code == codeRebootNeeded:
+	switch o.progress.Ending {
+	case EndDone:
 		return nil
-	case nixos && o.code == codeUnitsFailed:
-		units := o.newlyFailed
-		if len(units) == 0 {
-			units = o.after.FailedUnits
-		}
-		if len(units) == 0 {
-			return fmt.Errorf("the system is active, but units failed (exit status %d)%s", o.code, o.said())
-		}
-		return &UnitsFailedError{Units: units}
-	case nixos && o.code == codeActivationFailed:
-		return fmt.Errorf("the activation script failed (exit status %d)%s; %s", o.code, o.said(), o.where())
-	case o.code != 0:
-		return fmt.Errorf("the activation failed (exit status %d)%s; %s", o.code, o.said(), o.where())
-	case o.after.System != o.want:
-		return fmt.Errorf("the activation ended without an error, but %s", o.where())
+	case EndStranded:
+		return &StrandedError{Err: o.reason(), Code: o.progress.Code}
 	}
-	return nil
+	return fmt.Errorf("%w; %s", o.reason(), o.where())
+}
+
+// reason is why the activation was not made permanent.
+func (o outcome) reason() error {
+	code := o.progress.Code
+	switch o.progress.Cause {
+	case CauseRejected:
+		if o.verdict != nil {
+			return o.verdict
+		}
+		return errors.New("the new system was rejected")
+	case CauseExpired:
+		return fmt.Errorf("the new system was not confirmed within %s: the machine could not be reached", o.window)
+	case CauseRebooted:
+		return errors.New("the machine was restarted before its new system was confirmed")
+	case CauseKilled:
+		return errors.New("the activation was killed" + o.said())
+	case CauseUncommitted:
+		return errors.New("the new system could not be made the one that is booted" + o.said())
+	}
+	switch nixos := o.class != flake.Darwin; {
+	case code == codeOverdue:
+		return fmt.Errorf("the activation took longer than %s and was stopped%s", o.limit, o.said())
+	case nixos && code == codeScriptFailed:
+		return fmt.Errorf("the activation script failed (exit status %d)%s", code, o.said())
+	case nixos && code == codeRefused:
+		return fmt.Errorf("the system refused to be activated (exit status %d)%s", code, o.said())
+	}
+	return fmt.Errorf("the activation failed (exit status %d)%s", code, o.said())
 }
 
 // note is what to know about an activation that did not fail.
 func (o outcome) note() string {
-	if o.class != flake.Darwin && o.code == codeRebootNeeded {
+	switch {
+	case o.class != flake.Darwin && o.progress.Code == codeRebootNeeded:
 		return "installed, but the machine must be rebooted to run it"
+	case len(o.after.FailedUnits) > 0:
+		return "units that had failed before are failed still: " + strings.Join(o.after.FailedUnits, ", ")
 	}
 	return ""
 }
 
-func (o outcome) said() string {
-	if o.lastWords == "" {
+func (o outcome) said() string { return said(o.lastWords) }
+
+func said(words string) string {
+	if words == "" {
 		return ""
 	}
-	return ": " + o.lastWords
+	return ": " + words
 }
 
-// where says which system runs and which one the next boot takes.
+// where says what the machine is at now.
 func (o outcome) where() string {
-	switch o.after.System {
-	case o.want:
-		return "the machine runs the new system"
-	case "":
-		return "the machine runs no system; the profile is the new one"
+	rolledBack := o.progress.Ending == EndRolledBack
+	switch {
+	case rolledBack && o.after.Generation > 0:
+		return fmt.Sprintf("the machine is back on generation %d", o.after.Generation)
+	case rolledBack:
+		return "the machine is back on the system of before"
+	case o.after.System == "":
+		return "the machine runs no system, and there is none to go back to"
+	case o.progress.Cause == CauseFailed && o.progress.Code == codeRefused:
+		return "nothing was changed, the machine runs " + o.after.System
 	}
-	return "the machine still runs " + o.after.System + "; the profile is the new system"
+	return "there is no earlier system to go back to, the machine runs " + o.after.System
 }
 
 // withJournal adds where all that the activation printed can be read, on a
@@ -83,12 +118,25 @@ func withJournal(err error, t Target, after Facts, id string) error {
 	if !after.Systemd || errors.As(err, &units) {
 		return err
 	}
-	return &fixableError{err: err, next: addressOf(t).onTarget("journalctl -b -u fleet-activate-" + id)}
+	return &fixableError{err: err, next: addressOf(t).onTarget("journalctl -u fleet-activate-" + id)}
 }
 
-// UnitsFailedError says that a system is active, but that units failed on the way.
+// UnitsFailedError says that units failed that had not failed before.
 type UnitsFailedError struct{ Units []string }
 
 func (e *UnitsFailedError) Error() string {
-	return "the system is active, but units failed: " + strings.Join(e.Units, ", ")
+	return "units failed: " + strings.Join(e.Units, ", ")
 }
+
+// StrandedError says that a machine could not go back to the system of before.
+type StrandedError struct {
+	Err  error // why it wanted to
+	Code int   // the exit status of the way back
+}
+
+func (e *StrandedError) Error() string {
+	return fmt.Sprintf("%v; going back to the system of before failed too (exit status %d): look at the machine", e.Err, e.Code)
+}
+
+// Unwrap gives why the machine wanted to go back.
+func (e *StrandedError) Unwrap() error { return e.Err }

@@ -92,6 +92,12 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 		return s
 	}
 	d.emit(m.Name, Reach, Done, "")
+	if under := s.Now.Deploy; under != nil && under.Live {
+		s.setError(Reach, under.busy(s.Target))
+		return s
+	} else if under != nil {
+		s.Notes = append(s.Notes, "a deploy was cut off and is settled first")
+	}
 	key, note, err := d.planKey(ctx, m, s.Now)
 	if err != nil {
 		s.setError(Secrets, err)
@@ -126,7 +132,7 @@ func (d *Deployer) look(ctx context.Context, m Machine) (Facts, string, error) {
 	if m.Details != nil {
 		keyFile = keyPath(m.Details)
 	}
-	facts, err := t.Inspect(ctx, keyFile)
+	facts, err := t.Inspect(ctx, keyFile, "")
 	return facts, t.String(), err
 }
 

@@ -1,11 +1,10 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"io"
 	"time"
 
 	"github.com/crs58/fleet/internal/ssh"
@@ -14,15 +13,14 @@ import (
 // sshTarget is a host behind SSH: everything goes through one connection.
 type sshTarget struct {
 	scripted
-	dial      func(context.Context) (*ssh.Conn, error)
-	reconnect time.Duration
-	reach     time.Duration
-	conn      *ssh.Conn
-	tunnel    *ssh.Tunnel
+	dial   func(context.Context) (*ssh.Conn, error)
+	reach  time.Duration
+	conn   *ssh.Conn
+	tunnel *ssh.Tunnel
 }
 
-func newSSHTarget(name string, dial func(context.Context) (*ssh.Conn, error), timeouts Timeouts) *sshTarget {
-	t := &sshTarget{dial: dial, reach: timeouts.Reach, reconnect: timeouts.Reconnect}
+func newSSHTarget(name string, dial func(context.Context) (*ssh.Conn, error), reach time.Duration) *sshTarget {
+	t := &sshTarget{dial: dial, reach: reach}
 	t.scripted = scripted{shell: t, name: name}
 	return t
 }
@@ -45,8 +43,8 @@ func (t *sshTarget) Connect(ctx context.Context) error {
 }
 
 // Inspect also says what a host lacks to be deployed to.
-func (t *sshTarget) Inspect(ctx context.Context, keyFile string) (Facts, error) {
-	facts, err := t.scripted.Inspect(ctx, keyFile)
+func (t *sshTarget) Inspect(ctx context.Context, keyFile, deploy string) (Facts, error) {
+	facts, err := t.scripted.Inspect(ctx, keyFile, deploy)
 	switch {
 	case err != nil:
 		return Facts{}, err
@@ -59,34 +57,21 @@ func (t *sshTarget) Inspect(ctx context.Context, keyFile string) (Facts, error) 
 }
 
 // run implements shell.
-func (t *sshTarget) run(ctx context.Context, script string, stdin []byte, args ...string) (string, error) {
-	if t.conn == nil {
-		return "", fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
+func (t *sshTarget) run(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error {
+	conn := t.conn
+	if conn == nil {
+		return fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
 	}
-	var out strings.Builder
-	err := t.conn.Run(ctx, ssh.Command{
+	err := conn.Run(ctx, ssh.Command{
 		Args:   append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...),
-		Stdin:  bytes.NewReader(stdin),
-		Stdout: &out,
+		Stdin:  stdin,
+		Stdout: stdout,
 	})
 	var exit *ssh.ExitError
 	if errors.As(err, &exit) { // the script as a command would fill the message
-		return "", &scriptError{code: exit.Code, said: exit.Stderr}
+		return &scriptError{code: exit.Code, said: exit.Stderr}
 	}
-	return out.String(), err
-}
-
-// scriptError says that a script of ours failed on a machine.
-type scriptError struct {
-	code int
-	said string
-}
-
-func (e *scriptError) Error() string {
-	if e.said == "" {
-		return fmt.Sprintf("exit status %d", e.code)
-	}
-	return e.said
+	return err
 }
 
 // Store opens the tunnel to the host's Nix daemon.
@@ -112,58 +97,13 @@ func (t *sshTarget) StoreErr() error {
 	return t.tunnel.Err()
 }
 
-// Activate starts the activation and follows it. If the connection is lost, the
-// host is looked for again for a while: the activation itself may have cut it.
-func (t *sshTarget) Activate(ctx context.Context, a Activation) (int, error) {
-	err := t.start(ctx, a)
-	if errors.Is(err, ssh.ErrClosed) || errors.Is(err, ssh.ErrConnectionLost) {
-		err = t.startAgain(ctx, a, err)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return t.follow(ctx, a, func(err error) error { return t.again(ctx, err) })
-}
-
-// startAgain finds out after a loss whether an activation was begun, and begins
-// it if not.
-func (t *sshTarget) startAgain(ctx context.Context, a Activation, lost error) error {
-	if err := t.again(ctx, lost); err != nil {
-		return err
-	}
-	now, err := t.look(ctx, a.ID, watch{})
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: whether the activation on %s was begun could not be seen: %w", ErrUnknown, t.name, err)
-	case now.state == "gone":
-		return t.start(ctx, a)
-	}
-	return nil
-}
-
-// again connects again after a loss. It gives an error that says that the
-// outcome is unknown if that does not succeed in time.
-func (t *sshTarget) again(ctx context.Context, lost error) error {
-	if !errors.Is(lost, ssh.ErrConnectionLost) && !errors.Is(lost, ssh.ErrClosed) && !errors.Is(lost, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: the activation on %s cannot be watched: %w", ErrUnknown, t.name, lost)
-	}
-	deadline, cancel := context.WithTimeout(ctx, t.reconnect)
+// Reconnect proves that the host can still be reached: nothing of the
+// connection at hand is used for it.
+func (t *sshTarget) Reconnect(ctx context.Context) error {
+	_ = t.Close()
+	ctx, cancel := context.WithTimeout(ctx, t.reach)
 	defer cancel()
-	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		_ = t.Close()
-		attempt, cancel := context.WithTimeout(deadline, t.reach)
-		err := t.Connect(attempt)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-time.After(pause):
-		case <-deadline.Done():
-			return fmt.Errorf("%w: %s was lost during the activation, which goes on there, and could not be reached again within %s: %w",
-				ErrUnknown, t.name, t.reconnect, err)
-		}
-	}
+	return t.Connect(ctx)
 }
 
 func (t *sshTarget) Close() error {

@@ -65,7 +65,10 @@ func TestUpdateSSH(t *testing.T) {
 			{"readlink /nix/var/nix/profiles/system", "system-1-link"},
 			{"readlink /nix/var/nix/profiles/system-1-link", out},
 			{"cat /etc/version", "1"},
-			{"cat /var/log/activations", out + "/bin/switch-to-configuration switch\nkey"},
+			{"cat /var/log/activations", out + "/bin/switch-to-configuration test\nkey\n" + out + "/bin/switch-to-configuration boot"},
+			{"cat /boot/default", out},
+			{"ls /nix/var/nix/gcroots/fleet", ""},
+			{"stat -c %a.%U /var/lib/fleet", "700.root"},
 			{"cat /var/lib/sops-nix/key.txt", testKey},
 			{"stat -c %a.%U /var/lib/sops-nix/key.txt", "600.root"},
 			{"stat -c %a.%U /var/lib/sops-nix", "700.root"},
@@ -96,7 +99,7 @@ func TestUpdateSSH(t *testing.T) {
 	t.Logf("again, with nothing to do on three of them: %s", time.Since(began))
 	for _, name := range []string{"one", "two", "four"} {
 		wantState(t, again, name, deploy.Unchanged)
-		if got := on(t, byName[name], "cat", "/var/log/activations"); strings.Count(got, " switch") != 1 {
+		if got := on(t, byName[name], "cat", "/var/log/activations"); strings.Count(got, " test") != 1 {
 			t.Errorf("%s was activated again: %s", name, got)
 		}
 	}
@@ -106,7 +109,7 @@ func TestUpdateSSH(t *testing.T) {
 
 	status := newDeployer(t, o).Status(t.Context(), machines)
 	want := map[string]deploy.Verdict{
-		"one": deploy.UpToDate, "two": deploy.UpToDate, "four": deploy.UpToDate, "three": deploy.Differs, "killed": deploy.Differs,
+		"one": deploy.UpToDate, "two": deploy.UpToDate, "four": deploy.UpToDate, "three": deploy.Differs, "killed": deploy.NeverDeployed,
 		"impostor": deploy.Unreachable, "refusing": deploy.Unreachable, "gone": deploy.Unreachable,
 	}
 	for _, s := range status {
@@ -229,18 +232,18 @@ func TestConnectionLostDuringActivation(t *testing.T) {
 		}
 	}
 	o := sshOptions(x, events, n)
-	o.Timeouts.Reconnect = 5 * time.Second
+	o.Timeouts.Confirm, o.Timeouts.Reconnect = time.Second, 5*time.Second
 	summary := newDeployer(t, o).Update(t.Context(), []deploy.Machine{
 		machine("comes-back", flake.NixOS, "ssh://comes-back", tops["comes-back"]),
 		machine("stays-away", flake.NixOS, "ssh://stays-away", tops["stays-away"]),
 	})
 	wantState(t, summary, "comes-back", deploy.Failed, "units failed")
-	wantState(t, summary, "stays-away", deploy.Unknown, "goes on there", "fleet machines status stays-away")
+	wantState(t, summary, "stays-away", deploy.Unknown, "could not be reached again within 5s", "fleet machines attach stays-away")
 	if summary.ExitCode() != 5 {
 		t.Errorf("exit code %d, want 5", summary.ExitCode())
 	}
 	wait(t, func() bool {
-		return on(t, hosts[1], "sh", "-c", "cat /run/fleet/*/status 2>/dev/null || true") == "4"
+		return on(t, hosts[1], "sh", "-c", "cat /var/lib/fleet/*/result 2>/dev/null || true") == "failed expired 4"
 	})
 }
 

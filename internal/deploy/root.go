@@ -10,7 +10,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +23,8 @@ type rootTarget struct {
 	// bwrap runs the activation; the program's name unless a test says otherwise.
 	bwrap string
 	root  *os.Root
+	// activation is the one that this process began.
+	activation *rootActivation
 }
 
 func newRootTarget(folder string) *rootTarget {
@@ -60,7 +61,10 @@ func (t *rootTarget) create(ctx context.Context) error {
 	return t.Connect(ctx)
 }
 
-func (t *rootTarget) Inspect(_ context.Context, keyFile string) (Facts, error) {
+// Reconnect has nothing to connect to.
+func (t *rootTarget) Reconnect(context.Context) error { return nil }
+
+func (t *rootTarget) Inspect(_ context.Context, keyFile, _ string) (Facts, error) {
 	disk, err := diskOf(t.path)
 	if err != nil {
 		return Facts{}, err
@@ -75,7 +79,7 @@ func (t *rootTarget) Inspect(_ context.Context, keyFile string) (Facts, error) {
 		facts.Generation = generationNumber(link)
 		facts.Profile, _ = t.root.Readlink(rel(path.Join(profilesDir, path.Base(link))))
 	}
-	if out, err := t.root.ReadFile(rel(marker)); err == nil {
+	if out, err := t.root.ReadFile(rel(rootMarker)); err == nil {
 		facts.Activating = strings.TrimSpace(string(out))
 	}
 	_, err = t.root.Lstat("nix/var/nix/db")
@@ -153,53 +157,6 @@ func (t *rootTarget) replace(temporary, name string, data []byte) error {
 	return nil
 }
 
-// SetProfile does what nix-env --set does, with links alone: the folder's own
-// Nix, if it has one, need not run here.
-func (t *rootTarget) SetProfile(ctx context.Context, out string) error {
-	if err := t.create(ctx); err != nil {
-		return err
-	}
-	if _, err := t.root.Lstat(rel(out)); err != nil {
-		return fmt.Errorf("set the system profile in %s: %s was not copied there: %w", t.path, out, err)
-	}
-	if err := t.root.MkdirAll(rel(profilesDir), 0o755); err != nil {
-		return fmt.Errorf("make the profiles folder in %s: %w", t.path, err)
-	}
-	newest, err := t.newestGeneration()
-	if err != nil {
-		return err
-	}
-	link := generationLink(newest)
-	if at, _ := t.root.Readlink(rel(path.Join(profilesDir, link))); at != out {
-		link = generationLink(newest + 1)
-		if err := t.root.Symlink(out, rel(path.Join(profilesDir, link))); err != nil {
-			return fmt.Errorf("make generation %d in %s: %w", newest+1, t.path, err)
-		}
-	}
-	temporary := rel(profile) + ".new"
-	_ = t.root.Remove(temporary) // left by a crash
-	err = t.root.Symlink(link, temporary)
-	if err == nil {
-		err = t.root.Rename(temporary, rel(profile))
-	}
-	if err != nil {
-		return fmt.Errorf("set the system profile in %s: %w", t.path, err)
-	}
-	return nil
-}
-
-func (t *rootTarget) newestGeneration() (int, error) {
-	entries, err := fs.ReadDir(t.root.FS(), rel(profilesDir))
-	if err != nil {
-		return 0, fmt.Errorf("list the generations in %s: %w", t.path, err)
-	}
-	newest := 0
-	for _, entry := range entries {
-		newest = max(newest, generationNumber(entry.Name()))
-	}
-	return newest, nil
-}
-
 func (t *rootTarget) Close() error {
 	if t.root == nil {
 		return nil
@@ -207,26 +164,6 @@ func (t *rootTarget) Close() error {
 	err := t.root.Close()
 	t.root = nil
 	return err
-}
-
-// generationLink is the name of the link to a generation, and generationNumber
-// the number in it; 0 if it is none.
-func generationLink(n int) string { return "system-" + strconv.Itoa(n) + "-link" }
-
-func generationNumber(link string) int {
-	text, ok := strings.CutPrefix(path.Base(link), "system-")
-	if !ok {
-		return 0
-	}
-	text, ok = strings.CutSuffix(text, "-link")
-	if !ok {
-		return 0
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // rel turns a path of the machine into one below its root.

@@ -44,8 +44,10 @@ func TestUpdateRoot(t *testing.T) {
 	if summary.ExitCode() != 0 || summary.Err() != nil || summary.Text() != "2 done" {
 		t.Errorf("exit code %d, %v, %s", summary.ExitCode(), summary.Err(), summary.Text())
 	}
-	want := []deploy.Phase{deploy.Reach, deploy.Build, deploy.Copy, deploy.Secrets, deploy.Activate, deploy.End}
-	for name, program := range map[string]string{"server": "bin/switch-to-configuration switch", "laptop": "activate"} {
+	want := []deploy.Phase{deploy.Reach, deploy.Build, deploy.Copy, deploy.Secrets, deploy.Activate, deploy.Confirm, deploy.End}
+	for name, programs := range map[string][2]string{
+		"server": {"bin/switch-to-configuration test", "bin/switch-to-configuration boot"}, "laptop": {"activate"},
+	} {
 		root, out := folder+"/hosts/"+name, tops[name].OutPath
 		if diff := cmp.Diff(want, events.phases(name)); diff != "" {
 			t.Errorf("phases of %s: %s", name, diff)
@@ -59,7 +61,7 @@ func TestUpdateRoot(t *testing.T) {
 		if got := readLink(t, root+"/nix/var/nix/profiles/system-1-link"); got != out {
 			t.Errorf("generation 1 of %s is %s, want %s", name, got, out)
 		}
-		if got, want := readFile(t, root+"/var/log/activations"), strings.TrimSpace(out+"/"+program)+"\nkey"; !sameWords(got, want) {
+		if got, want := readFile(t, root+"/var/log/activations"), activations(out, programs); !sameWords(got, want) {
 			t.Errorf("%s was activated by %q, want %q", name, got, want)
 		}
 		key := root + "/var/lib/sops-nix/key.txt"
@@ -164,8 +166,8 @@ func TestOneFailsAlone(t *testing.T) {
 	wantState(t, summary, "script", deploy.Failed, "activation script failed (exit status 2): ", "the script is broken", "fleet machines update script")
 	wantState(t, summary, "units", deploy.Failed, "units failed")
 	wantState(t, summary, "reboot", deploy.Done, "must be rebooted")
-	wantState(t, summary, "crash", deploy.Failed, "exit status 7", "runs the new system")
-	wantState(t, summary, "elsewhere", deploy.Failed, "still runs /somewhere")
+	wantState(t, summary, "crash", deploy.Failed, "exit status 7", "no earlier system to go back to")
+	wantState(t, summary, "elsewhere", deploy.Failed, "the machine runs /somewhere")
 	wantState(t, summary, "nokey", deploy.Failed, "fleet vars generate nokey")
 	wantState(t, summary, "noaddress", deploy.Failed, "deploy.targetHost")
 	wantState(t, summary, "notfolder", deploy.Failed, folder+"/file")
@@ -270,26 +272,26 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// An activation that is not waited for to its end goes on, and its outcome is
-// called unknown until a later run finds it.
-func TestActivationOutlivesWait(t *testing.T) {
+// An activation that does not end is ended, and the folder is at its earlier
+// system again.
+func TestOverdueRoot(t *testing.T) {
 	x, folder := newNix(t), t.TempDir()
-	tops := flakeOf(t, x, map[string]system{"slow": {version: "1", before: "sleep 2"}})
-	machines := []deploy.Machine{machine("slow", flake.NixOS, "root:"+folder+"/slow", tops["slow"])}
+	root := folder + "/slow"
+	tops := flakeOf(t, x, map[string]system{"good": {version: "1"}, "slow": {version: "2", before: "echo busy; echo 2 > /etc/version; sleep 600"}})
 	o := options(x, &recorder{})
+	wantState(t, newDeployer(t, o).Update(t.Context(), []deploy.Machine{machine("slow", flake.NixOS, "root:"+root, tops["good"])}), "slow", deploy.Done)
 	o.Timeouts.Activate = 500 * time.Millisecond
-	summary := newDeployer(t, o).Update(t.Context(), machines)
-	wantState(t, summary, "slow", deploy.Unknown, "has not ended", "fleet machines status slow")
-	if summary.ExitCode() != 5 {
-		t.Errorf("exit code %d, want 5", summary.ExitCode())
+	summary := newDeployer(t, o).Update(t.Context(), []deploy.Machine{machine("slow", flake.NixOS, "root:"+root, tops["slow"])})
+	wantState(t, summary, "slow", deploy.RolledBack, "took longer than 500ms and was stopped: busy; the machine is back on generation 1")
+	if summary.ExitCode() != 4 {
+		t.Errorf("exit code %d, want 4", summary.ExitCode())
 	}
-	wait(t, func() bool {
-		_, err := os.Readlink(folder + "/slow/run/current-system")
-		return err == nil
-	})
-	time.Sleep(200 * time.Millisecond) // its last lines
-	o.Timeouts.Activate = 0
-	wantState(t, newDeployer(t, o).Update(t.Context(), machines), "slow", deploy.Done)
+	if got := readLink(t, root+"/run/current-system"); got != tops["good"].OutPath {
+		t.Errorf("it runs %s", got)
+	}
+	if got := readFile(t, root+"/etc/version"); got != "1" {
+		t.Errorf("it is at version %s", got)
+	}
 }
 
 func TestDiskFullRoot(t *testing.T) {
@@ -321,6 +323,15 @@ func wantMode(t *testing.T, path string, want os.FileMode) {
 	if got := info.Mode().Perm(); got != want {
 		t.Errorf("%s has mode %o, want %o", path, got, want)
 	}
+}
+
+// activations is what a log of activations says of a system's programs.
+func activations(out string, programs [2]string) string {
+	text := out + "/" + programs[0] + " key "
+	if programs[1] != "" {
+		text += out + "/" + programs[1]
+	}
+	return text
 }
 
 func sameWords(a, b string) bool { return slices.Equal(strings.Fields(a), strings.Fields(b)) }

@@ -4,68 +4,224 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
+	"strconv"
+	"sync"
 	"syscall"
 	"time"
+
+	"github.com/crs58/fleet/internal/flake"
 )
 
-// Activate runs the activation in the folder as if that were the computer: its
-// own processes, host name and network, the folder as root, and a session of
-// its own, so that neither a Ctrl-C at the terminal nor the end of this process
-// reaches it. What it prints goes to a file in the folder, which is kept when
-// it fails.
-func (t *rootTarget) Activate(ctx context.Context, a Activation) (int, error) {
-	dir := path.Join(runDir, a.ID)
+// What an activation leaves in a folder: a folder for the one under way, and the
+// marker, which names the system whose activation began and has not ended yet.
+const (
+	rootRunDir = "/run/fleet"
+	rootMarker = rootRunDir + "/activating"
+)
+
+// rootActivation is an activation in a folder. This process supervises it, for
+// nothing in a folder can be cut off from it. The activation program alone goes
+// on without us.
+type rootActivation struct {
+	a          Activation
+	t          *rootTarget
+	dir        string
+	log        *os.File
+	from, link string // the system and the generation that it found
+
+	decision chan Decision
+
+	mu       sync.Mutex
+	progress Progress
+	decided  Decision
+}
+
+// prepare makes the folder that activations leave their traces in.
+func (t *rootTarget) prepare(ctx context.Context) error {
+	if err := t.create(ctx); err != nil {
+		return err
+	}
 	err := t.root.MkdirAll("run", 0o755)
 	if err == nil {
-		err = t.root.MkdirAll(rel(runDir), 0o700)
+		err = t.root.MkdirAll(rel(rootRunDir), 0o700)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("make %s in %s: %w", runDir, t.path, err)
+		return fmt.Errorf("make %s in %s: %w", rootRunDir, t.path, err)
 	}
-	if err := t.root.Mkdir(rel(dir), 0o700); err != nil {
-		return 0, fmt.Errorf("make %s in %s: %w", dir, t.path, err)
+	return nil
+}
+
+// Begin runs the activation in the folder as if that were the computer: its
+// own processes, host name and network, the folder as root, and a session of
+// its own, so that neither a Ctrl-C at the terminal nor the end of this process
+// reaches it. What it prints goes to a file in the folder.
+func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
+	if t.activation != nil && t.activation.a.ID == a.ID {
+		return nil
 	}
-	log, err := t.root.Create(rel(path.Join(dir, "log")))
+	if err := t.prepare(ctx); err != nil {
+		return err
+	}
+	r := &rootActivation{a: a, t: t, dir: rel(path.Join(rootRunDir, a.ID)), decision: make(chan Decision, 1)}
+	r.progress = Progress{Stand: Activating, Code: -1}
+	r.from, _ = t.root.Readlink(rel(currentSystem))
+	r.link, _ = t.root.Readlink(rel(profile))
+	if _, err := t.root.Lstat(rel(a.Out)); err != nil {
+		return fmt.Errorf("activate in %s: %s was not copied there: %w", t.path, a.Out, err)
+	}
+	if err := t.root.Mkdir(r.dir, 0o700); err != nil {
+		return fmt.Errorf("make %s in %s: %w", r.dir, t.path, err)
+	}
+	var err error
+	if r.log, err = t.root.Create(path.Join(r.dir, "log")); err != nil {
+		return fmt.Errorf("make the log of the activation in %s: %w", t.path, err)
+	}
+	if err := t.replace(rel(rootMarker)+".new", rel(rootMarker), []byte(a.Out+"\n")); err != nil {
+		return errors.Join(fmt.Errorf("mark the activation in %s: %w", t.path, err), r.log.Close())
+	}
+	cmd, err := r.start(a.Out, string(Test))
 	if err != nil {
-		return 0, fmt.Errorf("make the log of the activation in %s: %w", t.path, err)
+		return errors.Join(err, r.log.Close(), t.root.RemoveAll(r.dir), t.root.Remove(rel(rootMarker)))
 	}
-	defer log.Close()
-	if err := t.replace(rel(marker)+".new", rel(marker), []byte(a.Out+"\n")); err != nil {
-		return 0, fmt.Errorf("mark the activation in %s: %w", t.path, err)
-	}
-	cmd := exec.Command(t.bwrap, t.arguments(a)...)
-	cmd.Stdout, cmd.Stderr = log, log
+	t.activation = r
+	go r.supervise(cmd)
+	return nil
+}
+
+// start begins a program of a system in the folder.
+func (r *rootActivation) start(system, action string) (*exec.Cmd, error) {
+	cmd := exec.Command(r.t.bwrap, r.t.arguments(system, program(r.a.Class, system, action))...)
+	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			return 0, fmt.Errorf("activate in %s: bubblewrap (bwrap) is not installed; root: targets need it, and Linux", t.path)
+			return nil, fmt.Errorf("activate in %s: bubblewrap (bwrap) is not installed; root: targets need it, and Linux", r.t.path)
 		}
-		return 0, fmt.Errorf("start the activation in %s: %w", t.path, err)
+		return nil, fmt.Errorf("start the activation in %s: %w", r.t.path, err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	err = t.follow(ctx, rel(path.Join(dir, "log")), a.Log, ended)
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0, errors.Join(t.root.RemoveAll(rel(dir)), t.root.Remove(rel(marker)))
-	case errors.As(err, &exit) && exit.Exited():
-		return exit.ExitCode(), nil
-	case errors.As(err, &exit):
-		return 0, fmt.Errorf("the activation in %s was killed: %w", t.path, err)
-	case ctx.Err() != nil:
-		return 0, fmt.Errorf("the activation in %s has not ended yet, its log is %s: %w", t.path, path.Join(t.path, dir, "log"), ErrUnknown)
+	return cmd, nil
+}
+
+// wait gives the exit status of a program, which is killed after the limit.
+func (r *rootActivation) wait(cmd *exec.Cmd) int {
+	timer := time.AfterFunc(r.a.Limit, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	_ = cmd.Wait()
+	if !timer.Stop() {
+		return codeOverdue
 	}
-	return 0, err
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func (r *rootActivation) apply(system, action string) int {
+	cmd, err := r.start(system, action)
+	if err != nil {
+		fmt.Fprintln(r.log, supervisorSays+err.Error())
+		return codeOwn
+	}
+	return r.wait(cmd)
+}
+
+// codeOwn is the status of a program that could not even be started.
+const codeOwn = 127
+
+// supervise is what supervise.sh is on a machine.
+func (r *rootActivation) supervise(cmd *exec.Cmd) {
+	defer r.log.Close()
+	code := r.wait(cmd)
+	r.set(func(p *Progress) { p.Code = code })
+	if !succeeded(r.a.Class, code) {
+		r.back(CauseFailed)
+		return
+	}
+	r.set(func(p *Progress) { p.Stand = Waiting })
+	decision := Decision(CauseExpired)
+	select {
+	case decision = <-r.decision:
+	case <-time.After(r.a.Window):
+		decision = r.decide(decision)
+	}
+	if decision != Confirmed {
+		r.back(Cause(decision))
+		return
+	}
+	r.set(func(p *Progress) { p.Stand = Committing })
+	if err := r.commit(); err != nil {
+		fmt.Fprintln(r.log, supervisorSays+err.Error())
+		r.back(CauseUncommitted)
+		return
+	}
+	r.end(EndDone, "")
+}
+
+func (r *rootActivation) commit() error {
+	if r.a.Goal == Test {
+		return nil
+	}
+	if err := r.t.setProfile(r.a.Out); err != nil || r.a.Class == flake.Darwin {
+		return err
+	}
+	if code := r.apply(r.a.Out, "boot"); code != 0 {
+		return fmt.Errorf("the system could not be made the one that is booted (exit status %d)", code)
+	}
+	return nil
+}
+
+// back goes back to the system that the activation found.
+func (r *rootActivation) back(cause Cause) {
+	r.set(func(p *Progress) { p.Stand = RollingBack })
+	if r.from == "" || r.from == r.a.Out {
+		r.end(EndFailed, cause)
+		return
+	}
+	fmt.Fprintln(r.log, supervisorSays+goingBack+r.from)
+	action := string(Test)
+	if now, _ := r.t.root.Readlink(rel(profile)); now != r.link && r.link != "" {
+		action = string(Switch)
+		if err := r.t.switchProfile(r.link); err != nil {
+			fmt.Fprintln(r.log, supervisorSays+err.Error())
+		}
+	}
+	code := r.apply(r.from, action)
+	if now, _ := r.t.root.Readlink(rel(currentSystem)); now != r.from {
+		r.set(func(p *Progress) { p.Code = code })
+		r.end(EndStranded, cause)
+		return
+	}
+	r.end(EndRolledBack, cause)
+}
+
+func (r *rootActivation) end(ending Ending, cause Cause) {
+	_ = r.t.root.Remove(rel(rootMarker))
+	r.set(func(p *Progress) { p.Stand, p.Ending, p.Cause = Ended, ending, cause })
+}
+
+func (r *rootActivation) set(change func(*Progress)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.progress)
+}
+
+// decide gives the first decision that was made.
+func (r *rootActivation) decide(wanted Decision) Decision {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.decided == "" {
+		r.decided = wanted
+		r.decision <- wanted
+	}
+	return r.decided
 }
 
 // arguments is the command line of bubblewrap. Run by another user than root,
 // that user stands for root in the folder.
-func (t *rootTarget) arguments(a Activation) []string {
+func (t *rootTarget) arguments(system string, command []string) []string {
 	args := []string{
 		"--bind", t.path, "/", "--dev", "/dev", "--proc", "/proc",
 		"--unshare-uts", "--unshare-ipc", "--unshare-pid", "--unshare-net",
@@ -73,36 +229,47 @@ func (t *rootTarget) arguments(a Activation) []string {
 		// it puts its secrets into the folder instead, it may not mount.
 		"--cap-drop", "CAP_SYS_ADMIN",
 		"--clearenv", "--setenv", "HOME", "/root", "--setenv", "NIXOS_NO_SYNC", "1",
-		"--setenv", "PATH", a.Out + "/sw/bin:" + currentSystem + "/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+		"--setenv", "PATH", system + "/sw/bin:" + currentSystem + "/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin",
 		"--chdir", "/",
 	}
 	if os.Geteuid() != 0 {
 		args = append(args, "--unshare-user", "--uid", "0", "--gid", "0")
 	}
-	return append(append(args, "--"), a.command()...)
+	return append(append(args, "--"), command...)
 }
 
-// follow hands on the lines of a growing log until the program that writes it
-// ends or ctx does.
-func (t *rootTarget) follow(ctx context.Context, name string, line func(string), ended <-chan error) error {
-	log, err := t.root.Open(name)
-	if err != nil {
-		return fmt.Errorf("read the log of the activation: %w", err)
+// Look reads the log of the activation that this process began; of any other
+// nothing is known.
+func (t *rootTarget) Look(_ context.Context, id, position string) (Progress, error) {
+	r := t.activation
+	if r == nil || r.a.ID != id {
+		return Progress{Stand: Gone, Code: -1}, nil
 	}
-	defer log.Close()
-	lines := &lineSplitter{line: line}
-	defer lines.flush()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-ended:
-			_, _ = io.Copy(lines, log)
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			_, _ = io.Copy(lines, log)
+	r.mu.Lock()
+	p := r.progress // before the output, so that an end means that all of it is there
+	r.mu.Unlock()
+	log, err := t.root.ReadFile(path.Join(r.dir, "log"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Progress{}, fmt.Errorf("read the log of the activation: %w", err)
+	}
+	at, _ := strconv.Atoi(position)
+	p.Output = string(log[min(at, len(log)):])
+	p.Position = strconv.Itoa(len(log))
+	if p.Stand == Ended {
+		if err := t.root.RemoveAll(r.dir); err != nil {
+			return Progress{}, fmt.Errorf("tidy up after the activation: %w", err)
 		}
 	}
+	return p, nil
 }
+
+// Decide needs no token: the activation is known to this process alone.
+func (t *rootTarget) Decide(_ context.Context, id, _ string, wanted Decision) (Decision, error) {
+	if t.activation == nil || t.activation.a.ID != id {
+		return undecidedGone, nil
+	}
+	return t.activation.decide(wanted), nil
+}
+
+// Settle has nothing to settle: see [rootActivation].
+func (t *rootTarget) Settle(context.Context) error { return nil }

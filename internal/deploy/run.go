@@ -2,10 +2,8 @@ package deploy
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -84,6 +82,14 @@ func (d *Deployer) runStep(ctx context.Context, s Step) Result {
 	if err != nil {
 		return r.fail(ctx, Reach, err)
 	}
+	if err := d.settle(ctx, s, t); err != nil {
+		return r.fail(ctx, Reach, err)
+	}
+	release, err := t.Claim(ctx, d.o.Run, d.o.Owner)
+	if err != nil {
+		return r.fail(ctx, Reach, err)
+	}
+	defer release()
 	if err := d.build(ctx, s); err != nil {
 		return r.fail(ctx, Build, err)
 	}
@@ -101,6 +107,24 @@ func (d *Deployer) runStep(ctx context.Context, s Step) Result {
 		return r.fail(ctx, Activate, err)
 	}
 	return r
+}
+
+// settle brings a deploy to its end that was cut off on the machine: by a
+// restart, or because its supervisor was killed where nobody starts it again.
+func (d *Deployer) settle(ctx context.Context, s Step, t Target) error {
+	if s.Now.Deploy == nil {
+		return nil
+	}
+	d.emit(s.Machine, Reach, Running, "settles the deploy "+s.Now.Deploy.ID+", which was cut off")
+	if err := t.Settle(ctx); err != nil {
+		return err
+	}
+	// It goes back, and nobody confirms it.
+	f := &follower{d: d, s: s, t: t, id: s.Now.Deploy.ID, judged: true}
+	if r := f.follow(ctx, Result{}); errors.Is(r.Err, ErrUnknown) {
+		return r.Err
+	}
+	return nil
 }
 
 // build realises the system in the local store.
@@ -157,7 +181,7 @@ func (d *Deployer) diskFull(ctx context.Context, s Step, t Target, err error) er
 	full := &DiskFullError{Target: t.String(), Disk: s.Now.Store, Free: addressOf(t).makeRoom(), Err: err}
 	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
 	defer cancel()
-	if facts, err := t.Inspect(ctx, s.KeyFile); err == nil {
+	if facts, err := t.Inspect(ctx, s.KeyFile, ""); err == nil {
 		full.Disk = facts.Store
 	}
 	return full
@@ -186,55 +210,6 @@ func (d *Deployer) putKey(ctx context.Context, s Step, t Target) error {
 		d.emit(s.Machine, Secrets, Done, s.KeyFile)
 		return nil
 	})
-}
-
-// activate sets the profile and switches to the system. From here on the end of
-// ctx is not heeded: what is under way is brought to its end.
-func (d *Deployer) activate(ctx context.Context, s Step, t Target, r Result) Result {
-	ctx = context.WithoutCancel(ctx)
-	bounded, cancel := context.WithTimeout(ctx, d.o.Timeouts.Activate)
-	defer cancel()
-	id, err := d.newID()
-	if err != nil {
-		return r.fail(ctx, Activate, err)
-	}
-	d.emit(s.Machine, Activate, Started, s.Wanted.OutPath)
-	changing, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	if err := t.SetProfile(changing, s.Wanted.OutPath); err != nil {
-		return r.fail(ctx, Activate, err)
-	}
-	var log tail
-	code, err := t.Activate(bounded, Activation{ID: id, Class: s.Class, Out: s.Wanted.OutPath, Log: func(line string) {
-		log.add(line)
-		d.emit(s.Machine, Activate, Running, line)
-	}})
-	if err != nil {
-		return r.fail(ctx, Activate, err)
-	}
-	looking, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
-	defer cancel()
-	after, err := t.Inspect(looking, s.KeyFile)
-	if err != nil {
-		return r.fail(ctx, Activate, fmt.Errorf("%w: the activation ended with status %d, but the machine could not be looked at afterwards: %w", ErrUnknown, code, err))
-	}
-	o := outcome{class: s.Class, code: code, want: s.Wanted.OutPath, after: after, newlyFailed: after.newlyFailed(s.Now), lastWords: log.String()}
-	if err := o.failure(); err != nil {
-		return r.fail(ctx, Activate, withJournal(err, t, after, id))
-	}
-	r.Message = o.note()
-	d.emit(s.Machine, Activate, Done, r.Message)
-	return r
-}
-
-// newID makes the name of an activation: unique on its machine, safe in the
-// name of a unit and of a folder.
-func (d *Deployer) newID() (string, error) {
-	var b [6]byte
-	if _, err := io.ReadFull(d.o.Random, b[:]); err != nil {
-		return "", fmt.Errorf("name the activation: %w", err)
-	}
-	return d.o.Now().UTC().Format("20060102-150405-") + hex.EncodeToString(b[:]), nil
 }
 
 // nixEvents hands on what is worth showing of Nix's work.

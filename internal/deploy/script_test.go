@@ -19,7 +19,12 @@ system=/nix/store/a-nixos
 booted=/nix/store/b-nixos
 generation=system-42-link
 profile=/nix/store/a-nixos
-activating=/nix/store/c-nixos
+deploy=20260102-1
+deployout=/nix/store/c-nixos
+deployowner=crs58@stibnite of the house
+deployage=90
+deployphase=waiting
+deploylive=yes
 keydigest=abcd
 keymode=600
 disk=1000 10 /nix with space
@@ -33,7 +38,7 @@ failed=b=c.service
 	}
 	want := Facts{
 		System: "/nix/store/a-nixos", Booted: "/nix/store/b-nixos", Profile: "/nix/store/a-nixos", Generation: 42,
-		Activating: "/nix/store/c-nixos", Key: KeyFile{Digest: "abcd", Mode: 0o600}, FailedUnits: []string{"a.service", "b=c.service"},
+		Deploy: &Underway{ID: "20260102-1", Out: "/nix/store/c-nixos", Owner: "crs58@stibnite of the house", Stand: Waiting, Seconds: 90, Live: true}, Key: KeyFile{Digest: "abcd", Mode: 0o600}, FailedUnits: []string{"a.service", "b=c.service"},
 		Systemd: true, Nix: "2.26.3", HasStore: true, Store: Disk{Mount: "/nix with space", Free: 10 * 1024, Total: 1000 * 1024},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Facts{})); diff != "" {
@@ -57,34 +62,37 @@ func FuzzParseFacts(f *testing.F) {
 	})
 }
 
-func TestParseWatch(t *testing.T) {
+func TestParseProgress(t *testing.T) {
 	for _, test := range []struct {
 		text string
-		want watch
+		want Progress
 	}{
-		{"\nfleet: - running\n", watch{state: "running"}},
-		{"one\ntwo\n\nfleet: s=a;i=1 ended 4\n", watch{position: "s=a;i=1", output: "one\ntwo\n", state: "ended", detail: "4"}},
-		{"half\nfleet: 4 running\n", watch{position: "4", output: "half", state: "running"}},
-		{"\nfleet: 1 x\n\nfleet: 2 killed oom-kill\n", watch{position: "2", output: "\nfleet: 1 x\n", state: "killed", detail: "oom-kill"}},
-		{"\nfleet: - gone\n", watch{state: "gone"}},
+		{"\nfleet: - running activating \n", Progress{Stand: Activating, Code: -1}},
+		{"one\ntwo\n\nfleet: s=a;i=1 running waiting 4\n", Progress{Position: "s=a;i=1", Output: "one\ntwo\n", Stand: Waiting, Code: 4}},
+		{"half\nfleet: 4 running rolling-back 2\n", Progress{Position: "4", Output: "half", Stand: RollingBack, Code: 2}},
+		{"\nfleet: 1 x\n\nfleet: 2 ended done 0\n", Progress{Position: "2", Output: "\nfleet: 1 x\n", Stand: Ended, Ending: EndDone}},
+		{"\nfleet: 2 ended rolled-back expired 100\n", Progress{Position: "2", Stand: Ended, Ending: EndRolledBack, Cause: CauseExpired, Code: 100}},
+		{"\nfleet: 2 ended failed killed -\n", Progress{Position: "2", Stand: Ended, Ending: EndFailed, Cause: CauseKilled, Code: -1}},
+		{"\nfleet: 2 dead\n", Progress{Position: "2", Stand: Dead, Code: -1}},
+		{"\nfleet: - gone\n", Progress{Stand: Gone, Code: -1}},
 	} {
-		got, err := parseWatch(test.text)
+		got, err := parseProgress(test.text)
 		if err != nil || got != test.want {
 			t.Errorf("%q: %+v, %v; want %+v", test.text, got, err, test.want)
 		}
 	}
-	for _, text := range []string{"", "nothing", "\nfleet: 1"} {
-		if got, err := parseWatch(text); err == nil {
+	for _, text := range []string{"", "nothing", "\nfleet: 1", "\nfleet: 1 running away\n", "\nfleet: 1 ended well\n", "\nfleet: 1 asleep\n"} {
+		if got, err := parseProgress(text); err == nil {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
 }
 
-func FuzzParseWatch(f *testing.F) {
-	f.Add("one\n\nfleet: 1 ended 4\n")
+func FuzzParseProgress(f *testing.F) {
+	f.Add("one\n\nfleet: 1 ended done 4\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if w, err := parseWatch(text); err == nil && (w.state == "" || !strings.HasPrefix(text, w.output)) {
-			t.Errorf("%q: %+v", text, w)
+		if p, err := parseProgress(text); err == nil && (p.Stand == "" || !strings.HasPrefix(text, p.Output)) {
+			t.Errorf("%q: %+v", text, p)
 		}
 	})
 }

@@ -119,6 +119,11 @@ func notes(found Facts) []string {
 	if found.Activating != "" {
 		notes = append(notes, "an activation of "+found.Activating+" is under way or has failed")
 	}
+	if under := found.Deploy; under != nil && under.Live {
+		notes = append(notes, under.busy("it").Error())
+	} else if under != nil {
+		notes = append(notes, "the deploy "+under.ID+" was cut off; the next update settles it")
+	}
 	if found.Profile != found.System {
 		notes = append(notes, "it does not run the system of its profile")
 	}

@@ -33,7 +33,7 @@ func (r Result) fail(ctx context.Context, phase Phase, err error) Result {
 	r.Phase, r.Err, r.Message, r.State = phase, err, err.Error(), Failed
 	switch {
 	case errors.Is(err, ErrUnknown):
-		r.State, r.Next = Unknown, "fleet machines status "+r.Machine
+		r.State, r.Next = Unknown, "fleet machines attach "+r.Machine
 		return r
 	case ctx.Err() != nil && phase == Reach:
 		r.State, r.Message = NotStarted, "interrupted before anything was done"
@@ -64,6 +64,7 @@ func (r Result) nextCommand() string {
 	var units *UnitsFailedError
 	address, err := ParseAddress(r.Target, "")
 	remote := err == nil && address.Kind == SSH
+	var busy *BusyError
 	var key *ssh.HostKeyError // says itself what to do
 	switch {
 	case errors.As(r.Err, &fixable):
@@ -72,11 +73,13 @@ func (r Result) nextCommand() string {
 		return full.Free
 	case errors.As(r.Err, &units):
 		return address.onTarget("journalctl -b -u " + units.Units[0])
-	case r.Phase == Reach && remote && !errors.As(r.Err, &key):
+	case r.Phase == Reach && remote && !errors.As(r.Err, &key) && !errors.As(r.Err, &busy):
 		return address.onTarget("true")
 	case r.Phase == Build:
 		return buildCommand(r.Machine)
-	case r.Phase == Activate:
+	case errors.As(r.Err, &busy) && busy.ID != "":
+		return "fleet machines attach " + r.Machine
+	case r.Phase == Activate || r.Phase == Confirm:
 		return "fleet machines update " + r.Machine
 	}
 	return ""
@@ -117,14 +120,17 @@ const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitSomeFailed  = 3
+	exitRolledBack  = 4
 	exitUnknown     = 5
 	exitInterrupted = 130
 )
 
 // ExitCode is the exit code for the command line: an unknown outcome weighs
-// more than an interruption, and that more than a failure.
+// more than an interruption, and that more than a failure. It says rolled back
+// where nothing worse happened to any machine.
 func (s *Summary) ExitCode() int {
-	failed := s.Count(Failed)
+	back := s.Count(RolledBack)
+	failed := s.Count(Failed) + back
 	switch {
 	case s.Count(Unknown) > 0:
 		return exitUnknown
@@ -132,6 +138,8 @@ func (s *Summary) ExitCode() int {
 		return exitInterrupted
 	case failed == 0:
 		return exitDone
+	case failed == back:
+		return exitRolledBack
 	case failed == len(s.Results):
 		return exitFailed
 	}
@@ -152,7 +160,7 @@ func (s *Summary) Err() error {
 // Text says in one line how it ended: "6 done, 1 unchanged, 1 failed".
 func (s *Summary) Text() string {
 	var parts []string
-	for _, state := range []State{Done, Unchanged, Failed, Unknown, Interrupted, NotStarted} {
+	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, Interrupted, NotStarted} {
 		if n := s.Count(state); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}

@@ -1,10 +1,12 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/crs58/fleet/internal/flake"
 )
@@ -20,6 +22,10 @@ func TestExitCode(t *testing.T) {
 		{[]State{Failed}, 1, "1 failed"},
 		{[]State{Failed, Failed}, 1, "2 failed"},
 		{[]State{Failed, Unchanged}, 3, "1 unchanged, 1 failed"},
+		{[]State{RolledBack}, 4, "1 rolled back"},
+		{[]State{RolledBack, Done}, 4, "1 done, 1 rolled back"},
+		{[]State{RolledBack, Failed}, 1, "1 failed, 1 rolled back"},
+		{[]State{RolledBack, Failed, Done}, 3, "1 done, 1 failed, 1 rolled back"},
 		{[]State{Failed, Unknown, Interrupted}, 5, "1 failed, 1 unknown, 1 interrupted"},
 		{[]State{Done, Failed, Interrupted}, 130, "1 done, 1 failed, 1 interrupted"},
 		{[]State{Done, NotStarted}, 130, "1 done, 1 not started"},
@@ -38,28 +44,36 @@ func TestExitCode(t *testing.T) {
 }
 
 func TestOutcome(t *testing.T) {
-	const out = "/nix/store/new"
+	old := Facts{System: "/nix/store/old", Generation: 7}
 	for _, test := range []struct {
 		name       string
 		class      flake.Class
-		code       int
+		progress   Progress
+		verdict    error
 		after      Facts
-		newly      []string
 		want, note string
 	}{
-		{name: "done", class: flake.NixOS, after: Facts{System: out}},
-		{name: "done on darwin", class: flake.Darwin, after: Facts{System: out}},
-		{name: "not switched", class: flake.Darwin, after: Facts{System: "/nix/store/old"}, want: "the activation ended without an error, but the machine still runs /nix/store/old; the profile is the new system"},
-		{name: "script", class: flake.NixOS, code: 2, after: Facts{System: out}, want: "the activation script failed (exit status 2): last words; the machine runs the new system"},
-		{name: "script on darwin", class: flake.Darwin, code: 2, want: "the activation failed (exit status 2): last words; the machine runs no system; the profile is the new one"},
-		{name: "units", class: flake.NixOS, code: 4, after: Facts{System: out, FailedUnits: []string{"a.service", "old.service"}}, newly: []string{"a.service"}, want: "the system is active, but units failed: a.service"},
-		{name: "units of before", class: flake.NixOS, code: 4, after: Facts{System: out, FailedUnits: []string{"old.service"}}, want: "the system is active, but units failed: old.service"},
-		{name: "units without names", class: flake.NixOS, code: 4, after: Facts{System: out}, want: "the system is active, but units failed (exit status 4): last words"},
-		{name: "reboot", class: flake.NixOS, code: 100, after: Facts{System: "/nix/store/old"}, note: "installed, but the machine must be rebooted to run it"},
-		{name: "no reboot on darwin", class: flake.Darwin, code: 100, after: Facts{System: out}, want: "the activation failed (exit status 100): last words; the machine runs the new system"},
+		{name: "done", progress: Progress{Ending: EndDone}},
+		{name: "units of before", progress: Progress{Ending: EndDone, Code: 4}, after: Facts{FailedUnits: []string{"old.service"}}, note: "units that had failed before are failed still: old.service"},
+		{name: "reboot", progress: Progress{Ending: EndDone, Code: 100}, after: old, note: "installed, but the machine must be rebooted to run it"},
+		{name: "script", progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 2}, after: old, want: "the activation script failed (exit status 2): last words; the machine is back on generation 7"},
+		{name: "script on darwin", class: flake.Darwin, progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 2}, after: old, want: "the activation failed (exit status 2): last words; the machine is back on generation 7"},
+		{name: "no reboot on darwin", class: flake.Darwin, progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 100}, want: "the activation failed (exit status 100): last words; the machine is back on the system of before"},
+		{name: "refused", progress: Progress{Ending: EndFailed, Cause: CauseFailed, Code: 1}, after: old, want: "the system refused to be activated (exit status 1): last words; nothing was changed, the machine runs /nix/store/old"},
+		{name: "overdue", progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 124}, after: old, want: "the activation took longer than 5m0s and was stopped: last words; the machine is back on generation 7"},
+		{name: "units", progress: Progress{Ending: EndRolledBack, Cause: CauseRejected, Code: 4}, verdict: &UnitsFailedError{[]string{"a.service"}}, after: old, want: "units failed: a.service; the machine is back on generation 7"},
+		{name: "rejected by another", progress: Progress{Ending: EndRolledBack, Cause: CauseRejected}, after: old, want: "the new system was rejected; the machine is back on generation 7"},
+		{name: "unconfirmed", progress: Progress{Ending: EndRolledBack, Cause: CauseExpired}, after: old, want: "the new system was not confirmed within 1m0s: the machine could not be reached; the machine is back on generation 7"},
+		{name: "rebooted", progress: Progress{Ending: EndRolledBack, Cause: CauseRebooted, Code: -1}, after: old, want: "the machine was restarted before its new system was confirmed; the machine is back on generation 7"},
+		{name: "killed at first", progress: Progress{Ending: EndFailed, Cause: CauseKilled, Code: -1}, want: "the activation was killed: last words; the machine runs no system, and there is none to go back to"},
+		{name: "uncommitted", progress: Progress{Ending: EndRolledBack, Cause: CauseUncommitted}, after: old, want: "the new system could not be made the one that is booted: last words; the machine is back on generation 7"},
+		{name: "stranded", progress: Progress{Ending: EndStranded, Cause: CauseExpired, Code: 2}, want: "the new system was not confirmed within 1m0s: the machine could not be reached; going back to the system of before failed too (exit status 2): look at the machine"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := outcome{class: test.class, code: test.code, want: out, after: test.after, newlyFailed: test.newly, lastWords: "last words"}
+			o := outcome{
+				progress: test.progress, class: cmp.Or(test.class, flake.NixOS), verdict: test.verdict, after: test.after,
+				window: time.Minute, limit: 5 * time.Minute, lastWords: "last words",
+			}
 			got := ""
 			if err := o.failure(); err != nil {
 				got = err.Error()
@@ -67,7 +81,7 @@ func TestOutcome(t *testing.T) {
 			if got != test.want {
 				t.Errorf("failure %q, want %q", got, test.want)
 			}
-			if got := o.note(); got != test.note {
+			if got := o.note(); test.want == "" && got != test.note {
 				t.Errorf("note %q, want %q", got, test.note)
 			}
 		})
@@ -89,10 +103,12 @@ func TestFail(t *testing.T) {
 		{"reach", t.Context(), Reach, broken, Failed, "ssh m true"},
 		{"build", t.Context(), Build, broken, Failed, "fleet machines build m"},
 		{"activate", t.Context(), Activate, broken, Failed, "fleet machines update m"},
-		{"unknown", interrupted, Activate, fmt.Errorf("%w: lost", ErrUnknown), Unknown, "fleet machines status m"},
+		{"unknown", interrupted, Activate, fmt.Errorf("%w: lost", ErrUnknown), Unknown, "fleet machines attach m"},
 		{"full", t.Context(), Copy, &DiskFullError{Free: "make room"}, Failed, "make room"},
 		{"fixable", t.Context(), Secrets, &fixableError{broken, "mend it"}, Failed, "mend it"},
 		{"units", t.Context(), Activate, &UnitsFailedError{[]string{"a.service"}}, Failed, "ssh m journalctl -b -u a.service"},
+		{"busy", t.Context(), Reach, &BusyError{Owner: "you"}, Failed, ""},
+		{"activating", t.Context(), Reach, &BusyError{Owner: "you", ID: "1"}, Failed, "fleet machines attach m"},
 		{"not started", interrupted, Reach, context.Canceled, NotStarted, ""},
 		{"interrupted", interrupted, Copy, context.Canceled, Interrupted, ""},
 	} {

@@ -43,7 +43,7 @@ func TestUpdateSystemd(t *testing.T) {
 	summary := newDeployer(t, sshOptions(x, events, n)).Update(t.Context(), machines)
 	wantState(t, summary, "good", deploy.Done)
 	wantState(t, summary, "units", deploy.Failed, "units failed: broken-service.service", "ssh units journalctl -b -u broken-service.service")
-	wantState(t, summary, "killed", deploy.Failed, "killed (signal)")
+	wantState(t, summary, "killed", deploy.Failed, "the activation was killed: this is 1 of killed; there is no earlier system")
 	wantState(t, summary, "lost", deploy.Done)
 	if !strings.Contains(eventTexts(events), "this is 1 of good") {
 		t.Errorf("the output of the activation is not among the events:\n%s", eventTexts(events))

@@ -3,6 +3,9 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/crs58/fleet/internal/flake"
 )
@@ -13,24 +16,22 @@ const (
 	profile       = profilesDir + "/system"
 	currentSystem = "/run/current-system"
 	bootedSystem  = "/run/booted-system"
-	// runDir holds what activations leave: a folder for each one under way or
-	// failed, and the marker, which names the system whose activation began and
-	// has not succeeded yet.
-	runDir = "/run/fleet"
-	marker = runDir + "/activating"
 )
 
 // Target is one machine as a deploy sees it. Its methods are called one after
-// another, never at once.
+// another, never at once; only what [Target.Claim] began goes on beside them.
 type Target interface {
 	// String is the address, for people.
 	String() string
 	// Connect reaches the machine. A second call connects again if the
 	// connection was lost and does nothing otherwise.
 	Connect(ctx context.Context) error
+	// Reconnect makes a new connection in place of the one at hand.
+	Reconnect(ctx context.Context) error
 	// Inspect looks at the machine and changes nothing. keyFile is where the
-	// machine's age key lies; empty if nobody knows.
-	Inspect(ctx context.Context, keyFile string) (Facts, error)
+	// machine's age key lies; empty if nobody knows. With the name of a deploy
+	// the facts have the units that had failed before it.
+	Inspect(ctx context.Context, keyFile, deploy string) (Facts, error)
 	// Holds tells which of some files the machine has, with the public half of the
 	// key in keyFile if it can be derived there.
 	Holds(ctx context.Context, keyFile string, files []string) (Holdings, error)
@@ -44,14 +45,20 @@ type Target interface {
 	// WriteFile puts a file in place atomically, readable by root only, in a
 	// folder that root alone may enter.
 	WriteFile(ctx context.Context, path string, data []byte) error
-	// SetProfile makes out the machine's newest generation, or its current one
-	// again if it is that already.
-	SetProfile(ctx context.Context, out string) error
-	// Activate switches the machine to a system and returns the exit status of
-	// its activation program. The activation goes on if ctx ends or this
-	// process dies; an error that wraps [ErrUnknown] says that its end was not
-	// seen.
-	Activate(ctx context.Context, a Activation) (int, error)
+	// Claim takes the machine for a run until release is called, this process
+	// dies, or the connection does. A [BusyError] says that another run has it.
+	Claim(ctx context.Context, run, owner string) (release func(), err error)
+
+	// Begin starts an activation that depends on nobody from then on. To begin
+	// the same again changes nothing. A [BusyError] says that another is under way.
+	Begin(ctx context.Context, a Activation) error
+	// Look tells how an activation stands, and what it printed since position.
+	Look(ctx context.Context, id, position string) (Progress, error)
+	// Decide says what is to become of an activation that waits for it, and
+	// gives what was decided, perhaps by another.
+	Decide(ctx context.Context, id, token string, wanted Decision) (Decision, error)
+	// Settle has an activation that lost its supervisor taken to its end.
+	Settle(ctx context.Context) error
 	// Close gives back what Connect and Store took.
 	Close() error
 }
@@ -59,20 +66,146 @@ type Target interface {
 // ErrUnknown says that an activation was begun and its end not seen.
 var ErrUnknown = errors.New("outcome unknown")
 
+// Goal is what is to become of a system on a machine.
+type Goal string
+
+// The goals. Test is not made permanent: the next boot takes the system of before.
+const (
+	Switch Goal = "switch"
+	Test   Goal = "test"
+)
+
 // Activation is one switch of one machine to one system.
 type Activation struct {
-	// ID names it on the machine; only letters, digits and dashes.
+	// ID names it on the machine; only letters, digits and dashes. Names sort by
+	// their age.
 	ID    string
 	Class flake.Class
 	Out   string
-	// Log is called with each line that the activation prints.
-	Log func(line string)
+	Goal  Goal
+	// Owner says who deploys, for whoever finds the machine busy.
+	Owner string
+	// Token is what the confirmation has to know. It never leaves the driver but
+	// for the machine's folder of the activation, which is root's alone.
+	Token string
+	// Limit bounds the activation program, Window is how long the machine waits
+	// for its confirmation before it goes back to the system of before.
+	Limit, Window time.Duration
 }
 
-// command is the activation program of a system and its arguments.
-func (a Activation) command() []string {
-	if a.Class == flake.Darwin {
-		return []string{a.Out + "/activate"}
+// plan is the activation as begin.sh reads it.
+func (a Activation) plan() string {
+	var b strings.Builder
+	for _, pair := range [][2]string{
+		{"out", a.Out},
+		{"class", string(a.Class)},
+		{"goal", string(a.Goal)},
+		{"owner", strings.Join(strings.Fields(a.Owner), " ")},
+		{"token", a.Token},
+		{"limit", fmt.Sprint(seconds(a.Limit))},
+		{"window", fmt.Sprint(seconds(a.Window))},
+	} {
+		fmt.Fprintf(&b, "%s=%s\n", pair[0], pair[1])
 	}
-	return []string{a.Out + "/bin/switch-to-configuration", "switch"}
+	return b.String()
+}
+
+// seconds rounds up: a bound is not shortened.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// program is the activation program of a system and its arguments. A Mac's
+// knows no actions.
+func program(class flake.Class, system, action string) []string {
+	if class == flake.Darwin {
+		return []string{system + "/activate"}
+	}
+	return []string{system + "/bin/switch-to-configuration", action}
+}
+
+// Progress is how an activation stood when it was last looked at.
+type Progress struct {
+	// Position is where its output was read to, Output what it printed since
+	// the position before.
+	Position, Output string
+	Stand            Stand
+	// Code is the exit status of the activation program once it has ended; -1
+	// before, and if nobody knows.
+	Code int
+	// Ending and Cause are how it ended, when it did.
+	Ending Ending
+	Cause  Cause
+}
+
+// Stand is a step of an activation on its machine.
+type Stand string
+
+// The steps. A dead activation has no supervisor and is not at its end, of one
+// that is gone the machine knows nothing.
+const (
+	Activating  Stand = "activating"
+	Waiting     Stand = "waiting"
+	Committing  Stand = "committing"
+	RollingBack Stand = "rolling-back"
+	Ended       Stand = "ended"
+	Dead        Stand = "dead"
+	Gone        Stand = "gone"
+)
+
+// Ending says what the machine is at after an activation.
+type Ending string
+
+// The endings. After EndFailed the machine is as it was, or there was nothing
+// to go back to; a stranded machine could not go back.
+const (
+	EndDone       Ending = "done"
+	EndRolledBack Ending = "rolled-back"
+	EndFailed     Ending = "failed"
+	EndStranded   Ending = "stranded"
+)
+
+// Cause is why an activation was not made permanent.
+type Cause string
+
+// The causes, as the supervisor writes them.
+const (
+	CauseFailed      Cause = "failed"      // the activation program
+	CauseKilled      Cause = "killed"      // together with its supervisor
+	CauseExpired     Cause = "expired"     // nobody confirmed it in time
+	CauseRejected    Cause = "rejected"    // by the driver
+	CauseRebooted    Cause = "rebooted"    // the machine, before the confirmation
+	CauseUncommitted Cause = "uncommitted" // it could not be made permanent
+)
+
+// Decision is what is to become of an activation: a [Cause] or Confirmed.
+type Decision string
+
+// The decisions that a driver can make, and the answers if there is none.
+const (
+	Confirmed Decision = "confirmed"
+	Rejected  Decision = "rejected"
+
+	undecidedGone     Decision = "gone"
+	undecidedEarly    Decision = "early"
+	undecidedStranger Decision = "stranger"
+)
+
+// BusyError says that another deploy has the machine.
+type BusyError struct {
+	Target string
+	Owner  string
+	Age    time.Duration
+	// ID is the activation that is under way, if it is that far.
+	ID string
+}
+
+func (e *BusyError) Error() string {
+	who := e.Owner
+	if who == "" {
+		who = "somebody"
+	}
+	text := fmt.Sprintf("a deploy to %s is under way, begun by %s %s ago", e.Target, who, e.Age)
+	if e.ID != "" {
+		text += " (" + e.ID + ")"
+	}
+	return text
 }

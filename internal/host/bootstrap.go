@@ -196,10 +196,14 @@ func (b *bootstrap) health(ctx context.Context, d *deploy.Deployer) (string, err
 	return fmt.Sprintf("%s, generation %d", s.Verdict, s.Found.Generation), nil
 }
 
-// onDeploy turns the events of the deploy into those of the bootstrap.
+// onDeploy turns the events of the deploy into those of the bootstrap, where an
+// activation is done when it is confirmed.
 func (b *bootstrap) onDeploy(e deploy.Event) {
+	if e.Phase == deploy.Activate && e.State == deploy.Done || e.Phase == deploy.Confirm && e.State == deploy.Started {
+		return
+	}
 	switch e.Phase {
-	case deploy.Build, deploy.Copy, deploy.Secrets, deploy.Activate:
+	case deploy.Build, deploy.Copy, deploy.Secrets, deploy.Activate, deploy.Confirm:
 		b.set(stepOf(e.Phase), e.State, e.Message)
 	}
 }
@@ -212,7 +216,7 @@ func stepOf(phase deploy.Phase) Step {
 		return Copy
 	case deploy.Secrets:
 		return Secrets
-	case deploy.Activate:
+	case deploy.Activate, deploy.Confirm:
 		return Activate
 	}
 	return Build

@@ -1,6 +1,7 @@
 # Looks at a machine and prints NAME=VALUE lines; changes nothing.
-# $1: the machine's age key file
-# shellcheck disable=SC2154 # run, the folder /run, is from the prelude
+# $1: the machine's age key file, $2: a deploy whose failed units of before are
+# wanted, if any
+# shellcheck disable=SC2154 # run and state are from the prelude
 say() { printf '%s=%s\n' "$1" "$2"; }
 
 say uid "$(id -u)"
@@ -13,7 +14,23 @@ say booted "$(readlink /run/booted-system)"
 link=$(readlink /nix/var/nix/profiles/system)
 say generation "$link"
 [ -z "$link" ] || say profile "$(readlink "/nix/var/nix/profiles/${link##*/}")"
-[ ! -e "$run/fleet/activating" ] || say activating "$(cat "$run/fleet/activating")"
+deploy=$(cat "$state/current" 2>/dev/null)
+if [ -n "$deploy" ]; then
+  say deploy "$deploy"
+  plan() { sed -n "s/^$1=//p" "$state/$deploy/plan"; }
+  say deployout "$(plan out)"
+  say deployowner "$(plan owner)"
+  # Time since the machine was booted does not depend on anybody's clock.
+  [ ! -d "$run/fleet/$deploy" ] || say deployage "$(($(uptime_seconds) - $(plan since)))"
+  say deployphase "$(cat "$run/fleet/$deploy/phase" 2>/dev/null)"
+  if [ -d /run/systemd/system ]; then
+    case $(systemctl show --property=ActiveState --value "fleet-activate-$deploy") in
+    active | activating | reloading | deactivating) say deploylive yes ;;
+    esac
+  elif kill -0 "$(cat "$run/fleet/$deploy.pid" 2>/dev/null)" 2>/dev/null; then
+    say deploylive yes
+  fi
+fi
 if [ -d "${1%/*}" ] && [ ! -x "${1%/*}" ]; then
   say keyhidden yes
 elif [ -e "$1" ]; then
@@ -26,4 +43,9 @@ if [ -d /run/systemd/system ]; then
   systemctl list-units --state=failed --plain --no-legend --no-pager | while read -r unit _; do
     say failed "$unit"
   done
+  # Between two tries to start, a unit that fails is not in the state failed.
+  systemctl list-units --state=auto-restart --plain --no-legend --no-pager | while read -r unit _; do
+    say restarting "$unit"
+  done
+  [ ! -e "$state/${2:-}/failed-before" ] || sed 's/^/failedbefore=/' "$state/$2/failed-before"
 fi

@@ -1,53 +1,60 @@
-# Tells how an activation stands: what it printed since the last time, on
-# stdout, then a line of the form
-#   fleet: POSITION running|ended CODE|killed REASON|gone
-# $1: the activation's name, $2: the position of the last time, empty at first
-# shellcheck disable=SC2154 # run, the folder /run, is from the prelude
+# Tells how a deploy stands: what its supervisor and its activation printed since
+# the last time, on stdout, then a line of the form
+#   fleet: POSITION running PHASE CODE|ended RESULT|dead|gone
+# dead is a deploy that is not at its end and has no supervisor.
+# $1: the deploy's name, $2: the position of the last time, empty at first
+# shellcheck disable=SC2154 # run and state are from the prelude
+umask 077
 id=$1 at=$2
-dir=$run/fleet/$id
+dir=$state/$id
 unit=fleet-activate-$id
 
 if [ ! -d "$dir" ]; then
   printf '\nfleet: - gone\n'
   exit 0
 fi
-# The state is read before the output, so that an end means that all output is there.
-state=running
-if [ -f "$dir/status" ]; then
-  state="ended $(cat "$dir/status")"
-elif [ -d /run/systemd/system ]; then
-  active=$(systemctl show --property=ActiveState --value "$unit")
-  case $active in
-  active | activating | deactivating | reloading) ;;
-  '') ;; # systemd does not answer: it is busy, or going down with the machine
-  *)
-    # It may have ended between the two looks.
-    if [ -f "$dir/status" ]; then
-      state="ended $(cat "$dir/status")"
-    else
-      state="killed $(systemctl show --property=Result --value "$unit")"
-    fi
-    ;;
-  esac
-elif ! kill -0 "$(cat "$dir/pid")" 2>/dev/null; then
-  if [ -f "$dir/status" ]; then
-    state="ended $(cat "$dir/status")"
+alive() {
+  if [ -d /run/systemd/system ]; then
+    case $(systemctl show --property=ActiveState --value "$unit") in
+    active | activating | deactivating | reloading) ;;
+    '') ;; # systemd does not answer: it is busy, or going down with the machine
+    *) return 1 ;;
+    esac
   else
-    state="killed signal"
+    kill -0 "$(cat "$run/fleet/$id.pid" 2>/dev/null)" 2>/dev/null
   fi
-fi
+}
+# The state is read before the output, so that an end means that all output is there.
+state() {
+  if [ -f "$dir/result" ]; then
+    echo "ended $(cat "$dir/result")"
+  else
+    echo "running $(cat "$run/fleet/$id/phase" 2>/dev/null || echo activating) $(cat "$dir/code" 2>/dev/null)"
+  fi
+}
+now=$(state)
+case $now in
+running*)
+  if ! alive; then
+    now=$(state) # it may have ended between the two looks
+    case $now in running*) now=dead ;; esac
+  fi
+  ;;
+esac
 
 if [ -d /run/systemd/system ]; then
-  [ "$state" = running ] || journalctl --sync 2>/dev/null
+  [ "${now%% *}" = running ] || journalctl --sync 2>/dev/null
   set --
   [ -z "$at" ] || set -- --after-cursor="$at"
-  journalctl --quiet --no-pager --output=cat --show-cursor "$@" "_SYSTEMD_UNIT=$unit.service" >"$dir/new"
-  at=$(sed -n 's/^-- cursor: //p' "$dir/new" | tail -n 1 | grep . || printf %s "$at")
-  sed '/^-- cursor: /d' "$dir/new"
-  rm -f "$dir/new"
+  mkdir -p "$run/fleet"
+  new=$(mktemp "$run/fleet/output.XXXXXX")
+  journalctl --quiet --no-pager --output=cat --show-cursor "$@" "_SYSTEMD_UNIT=$unit.service" >"$new" 2>/dev/null
+  at=$(sed -n 's/^-- cursor: //p' "$new" | tail -n 1 | grep . || printf %s "$at")
+  sed '/^-- cursor: /d' "$new"
+  rm -f "$new"
 else
   size=$(wc -c <"$dir/log" | tr -d ' ')
   tail -c "+$((${at:-0} + 1))" "$dir/log" | head -c "$((size - ${at:-0}))"
   at=$size
 fi
-printf '\nfleet: %s %s\n' "${at:--}" "$state"
+printf '\nfleet: %s %s\n' "${at:--}" "$now"

@@ -1,0 +1,275 @@
+package deploy
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/crs58/fleet/internal/ssh"
+)
+
+// activate switches a machine to its system and sees to the end of that. From
+// here on the end of ctx is not heeded: what is under way is brought to its end.
+func (d *Deployer) activate(ctx context.Context, s Step, t Target, r Result) Result {
+	ctx = context.WithoutCancel(ctx)
+	a, err := d.newActivation(s)
+	if err != nil {
+		return r.fail(ctx, Activate, err)
+	}
+	d.emit(s.Machine, Activate, Started, s.Wanted.OutPath)
+	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token}
+	if err := f.begin(ctx, a); err != nil {
+		return r.fail(ctx, Activate, err)
+	}
+	return f.follow(ctx, r)
+}
+
+func (d *Deployer) newActivation(s Step) (Activation, error) {
+	var token [16]byte
+	if _, err := io.ReadFull(d.o.Random, token[:]); err != nil {
+		return Activation{}, fmt.Errorf("make the token of the confirmation: %w", err)
+	}
+	return Activation{
+		ID:    newName(d.o.Now(), d.o.Random),
+		Class: s.Class, Out: s.Wanted.OutPath, Goal: Switch, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
+		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm,
+	}, nil
+}
+
+// follower takes part, as the driver, in one activation of one machine.
+type follower struct {
+	d         *Deployer
+	s         Step
+	t         Target
+	id, token string
+
+	log      tail // the last lines of the activation
+	goesBack bool
+	// active says that the new system was seen to be up, judged that the machine
+	// was told what is to become of it.
+	active, judged bool
+	// verdict is why we rejected the new system; nil where we confirmed it.
+	verdict error
+	settled int // how often the machine had to be told to go on
+}
+
+// What the supervisor of an activation prints itself, among the lines of the
+// activation.
+const (
+	supervisorSays = "fleet: "
+	goingBack      = "going back to "
+)
+
+// The pauses between two looks at an activation grow from the first to the last.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// begin begins the activation. A connection that breaks is made again, to find
+// out whether it was begun.
+func (f *follower) begin(ctx context.Context, a Activation) error {
+	begin := func() error {
+		bounded, cancel := context.WithTimeout(ctx, changeTimeout)
+		defer cancel()
+		return f.t.Begin(bounded, a)
+	}
+	err := begin()
+	if err == nil || !isLost(err) {
+		return err
+	}
+	if again := f.again(ctx, err); again != nil {
+		return again
+	}
+	if err := begin(); err != nil { // which changes nothing if it was begun
+		if isLost(err) {
+			return fmt.Errorf("%w: whether the activation was begun could not be seen: %w", ErrUnknown, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// isLost tells that an error is about the connection, not about the machine.
+func isLost(err error) bool {
+	return errors.Is(err, ssh.ErrConnectionLost) || errors.Is(err, ssh.ErrClosed) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// again connects again after a loss. It gives an error that says that the
+// outcome is unknown if that does not succeed in time.
+func (f *follower) again(ctx context.Context, lost error) error {
+	if !isLost(lost) {
+		return fmt.Errorf("%w: the activation on %s cannot be watched: %w", ErrUnknown, f.t, lost)
+	}
+	f.d.emit(f.s.Machine, f.phase(), Running, "the connection is lost; trying to reach the machine again")
+	deadline, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reconnect)
+	defer cancel()
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
+		err := f.t.Reconnect(deadline)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-deadline.Done():
+			return fmt.Errorf("%w: %s was lost during the activation and could not be reached again within %s; if it is up, it goes back to the system of before by itself: %w",
+				ErrUnknown, f.t, f.d.o.Timeouts.Reconnect, err)
+		}
+	}
+}
+
+// phase is what the activation is at for us.
+func (f *follower) phase() Phase {
+	if f.active {
+		return Confirm
+	}
+	return Activate
+}
+
+// follow looks at the activation until its end, and judges the new system when
+// it is up.
+func (f *follower) follow(ctx context.Context, r Result) Result {
+	lines := &lineSplitter{line: func(line string) {
+		switch own, ok := strings.CutPrefix(line, supervisorSays); {
+		case strings.HasPrefix(own, goingBack):
+			f.goesBack = true // what is printed from here on is not why
+		case !ok && !f.goesBack:
+			f.log.add(line)
+		}
+		f.d.emit(f.s.Machine, f.phase(), Running, line)
+	}}
+	// The machine bounds every step; this is for one that is there and hangs.
+	overall := time.Now().Add(2*f.d.o.Timeouts.Activate + f.d.o.Timeouts.Confirm + changeTimeout)
+	pause := firstPause
+	for last := (Progress{}); ; {
+		now, err := f.t.Look(ctx, f.id, last.Position)
+		if err != nil {
+			if err := f.again(ctx, err); err != nil {
+				return r.fail(ctx, f.phase(), err)
+			}
+			continue
+		}
+		_, _ = lines.Write([]byte(now.Output))
+		if now.Stand != last.Stand {
+			pause = firstPause
+		}
+		last = now
+		switch now.Stand {
+		case Ended:
+			lines.flush()
+			return f.end(ctx, r, now)
+		case Gone:
+			return f.gone(ctx, r)
+		case Dead:
+			if f.settled++; f.settled > maxSettle {
+				return r.fail(ctx, f.phase(), fmt.Errorf("%w: %s does not bring its activation to an end", ErrUnknown, f.t))
+			}
+			if err := f.t.Settle(ctx); err != nil && !isLost(err) {
+				return r.fail(ctx, f.phase(), fmt.Errorf("%w: %w", ErrUnknown, err))
+			}
+		case Waiting:
+			if !f.judged {
+				f.judge(ctx, now)
+				pause = firstPause
+			}
+		}
+		if time.Now().After(overall) {
+			return r.fail(ctx, f.phase(), fmt.Errorf("%w: the activation on %s has not ended in time; it goes on there", ErrUnknown, f.t))
+		}
+		time.Sleep(pause)
+		pause = min(pause*3/2, lastPause)
+	}
+}
+
+// maxSettle is how often a machine is told to go on with an activation.
+const maxSettle = 5
+
+// judge reaches the machine anew, looks at what its new system does, and
+// confirms or rejects it. Where the machine cannot be reached nothing is
+// decided: the next look at it finds that out.
+func (f *follower) judge(ctx context.Context, now Progress) {
+	ctx, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Confirm)
+	defer cancel()
+	if !f.active {
+		f.active = true
+		f.d.emit(f.s.Machine, Activate, Done, "")
+		f.d.emit(f.s.Machine, Confirm, Started, "")
+	}
+	if err := f.t.Reconnect(ctx); err != nil {
+		f.d.emit(f.s.Machine, Confirm, Running, "the new system cannot be reached: "+err.Error())
+		return
+	}
+	verdict := f.examine(ctx, now)
+	if isLost(verdict) {
+		return
+	}
+	wanted := Confirmed
+	if verdict != nil {
+		wanted = Rejected
+		f.d.emit(f.s.Machine, Confirm, Running, verdict.Error())
+	}
+	decision, err := f.t.Decide(ctx, f.id, f.token, wanted)
+	if err != nil {
+		return
+	}
+	switch decision {
+	case undecidedStranger, undecidedEarly:
+		f.d.emit(f.s.Machine, Confirm, Running, fmt.Sprintf("the machine does not take the confirmation (%s)", decision))
+	}
+	f.judged, f.verdict = true, verdict
+}
+
+// examine says what is wrong with the new system.
+func (f *follower) examine(ctx context.Context, now Progress) error {
+	after, err := f.t.Inspect(ctx, f.s.KeyFile, f.id)
+	if err != nil {
+		return fmt.Errorf("the machine cannot be looked at: %w", err)
+	}
+	units := after.newlyFailed(now.Code)
+	switch {
+	case len(units) > 0:
+		return &UnitsFailedError{Units: units}
+	case now.Code == codeUnitsFailed && len(after.FailedUnits) == 0: // what failed cannot be seen
+		return fmt.Errorf("units failed (exit status %d)%s", now.Code, said(f.log.String()))
+	}
+	if now.Code != codeRebootNeeded && after.System != f.s.Wanted.OutPath {
+		return fmt.Errorf("the activation ended without an error, but the machine runs %s", orNothing(after.System))
+	}
+	return nil
+}
+
+// gone is for an activation that its machine knows nothing of any more.
+func (f *follower) gone(ctx context.Context, r Result) Result {
+	return r.fail(ctx, f.phase(), fmt.Errorf("%w: %s has forgotten the activation", ErrUnknown, f.t))
+}
+
+// end says how the activation ended.
+func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
+	o := outcome{progress: p, class: f.s.Class, verdict: f.verdict, window: f.d.o.Timeouts.Confirm, limit: f.d.o.Timeouts.Activate, lastWords: f.log.String()}
+	looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
+	defer cancel()
+	if after, err := f.t.Inspect(looking, f.s.KeyFile, f.id); err == nil {
+		o.after = after
+	}
+	if err := o.failure(); err != nil {
+		r = r.fail(ctx, f.phase(), withJournal(err, f.t, o.after, f.id))
+		if p.Ending == EndRolledBack {
+			r.State = RolledBack
+		}
+		return r
+	}
+	r.Message = o.note()
+	f.d.emit(f.s.Machine, Confirm, Done, r.Message)
+	return r
+}
+
+func orNothing(system string) string {
+	if system == "" {
+		return "no system"
+	}
+	return system
+}

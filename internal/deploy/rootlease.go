@@ -1,0 +1,72 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// rootLease is the file that says who has the folder. Its lock ends with the
+// process that took it.
+const rootLease = rootRunDir + "/lease"
+
+func (t *rootTarget) Claim(ctx context.Context, _, owner string) (func(), error) {
+	if err := t.prepare(ctx); err != nil {
+		return nil, err
+	}
+	lock, err := t.lease()
+	if err == nil {
+		err = lock.Truncate(0)
+	}
+	if err == nil {
+		_, err = lock.WriteAt([]byte(owner+"\n"), 0)
+	}
+	if err != nil {
+		if lock != nil {
+			lock.Close()
+		}
+		if busy := (*BusyError)(nil); errors.As(err, &busy) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("claim %s for this run: %w", t, err)
+	}
+	return func() {
+		_ = t.root.Remove(rel(rootLease))
+		_ = lock.Close()
+	}, nil
+}
+
+// lease locks the file; one that its last owner has removed meanwhile does not
+// count.
+func (t *rootTarget) lease() (*os.File, error) {
+	for {
+		lock, err := t.root.OpenFile(rel(rootLease), os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		info, err := lock.Stat()
+		if err != nil {
+			return lock, err
+		}
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			owner, _ := io.ReadAll(lock)
+			return lock, &BusyError{
+				Target: t.String(), Owner: strings.TrimSpace(string(owner)), Age: time.Since(info.ModTime()).Truncate(time.Second),
+			}
+		}
+		if err != nil {
+			return lock, err
+		}
+		if now, err := t.root.Stat(rel(rootLease)); err == nil && os.SameFile(info, now) {
+			return lock, nil
+		}
+		lock.Close()
+	}
+}

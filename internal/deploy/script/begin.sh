@@ -1,0 +1,99 @@
+# Stages a deploy and starts its supervisor. Begun twice, because a connection
+# broke, it is one deploy. Exit status 75: another deploy is under way.
+# $1: the deploy's name, $2: the size of its plan, which comes on stdin as
+# NAME=VALUE lines, $3: the supervisor, $4: the script that launches it
+# shellcheck disable=SC2154 # run and state are from the prelude
+set -eu
+umask 077
+id=$1
+dir=$state/$id
+mkdir -p "$state"
+chmod 700 "$state"
+under=$(cat "$state/current" 2>/dev/null || true)
+if [ "$under" = "$id" ]; then
+  exec /bin/sh "$state/launch"
+elif [ -n "$under" ]; then
+  exit 75
+fi
+rm -rf "$dir"
+mkdir "$dir"
+trap 'rm -rf "$dir"' EXIT
+
+cat >"$dir/plan"
+size=$(wc -c <"$dir/plan")
+[ "$size" -eq "$2" ] || { echo "only $size of $2 bytes arrived" >&2; exit 1; }
+out=$(sed -n 's/^out=//p' "$dir/plan")
+[ -e "$out" ] || { echo "$out was not copied here" >&2; exit 1; }
+from=$(readlink /run/current-system || true)
+link=$(readlink /nix/var/nix/profiles/system || true)
+printf 'from=%s\nlink=%s\nsince=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" >>"$dir/plan"
+echo "$id" >"$dir/id"
+for word in confirmed rejected expired failed killed rebooted; do
+  echo "$word" >"$dir/$word"
+done
+if [ -d /run/systemd/system ]; then
+  systemctl list-units --state=failed,auto-restart --plain --no-legend --no-pager | cut -d ' ' -f 1 >"$dir/failed-before"
+fi
+printf %s "$3" >"$dir/supervise"
+printf %s "$4" >"$state/launch.new"
+mv -f "$state/launch.new" "$state/launch"
+: >>"$dir/log"
+
+# Neither system may be collected as garbage meanwhile.
+roots=/nix/var/nix/gcroots/fleet
+(
+  umask 022
+  mkdir -p "$roots"
+  ln -sfn "$out" "$roots/$id"
+  [ -z "$from" ] || ln -sfn "$from" "$roots/$id-from"
+)
+
+# arm sees to it that the supervisor is started again after a reboot, unless
+# the configuration does. A place for that must outlive a reboot, and not be the
+# configuration's own, which is a link into the store.
+arm() {
+  if [ -d /Library/LaunchDaemons ]; then
+    (umask 022 && launchd >/Library/LaunchDaemons/org.fleet.recover.plist)
+    echo /Library/LaunchDaemons >"$dir/armed"
+    return
+  fi
+  [ -d /run/systemd/system ] || return 0
+  [ ! -e /etc/systemd/system/fleet-recover.service ] || return 0
+  for place in $(systemctl show --property=UnitPath --value); do
+    case $place in /run/* | /nix/* | *generator*) continue ;; esac
+    if [ ! -d "$place" ] || [ -L "$place" ] || [ ! -w "$place" ]; then continue; fi
+    (umask 022 && unit >"$place/fleet-recover-once.service" && mkdir -p "$place/multi-user.target.wants" &&
+      ln -sfn ../fleet-recover-once.service "$place/multi-user.target.wants/fleet-recover-once.service") || continue
+    echo "$place" >"$dir/armed"
+    return
+  done
+}
+unit() {
+  cat <<UNIT
+[Unit]
+Description=Settle the deploy that a reboot has cut off
+ConditionPathExists=$state/current
+[Service]
+Type=oneshot
+ExecStart=/bin/sh $state/launch
+UNIT
+}
+launchd() {
+  cat <<PLIST
+<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+<plist version="1.0"><dict>
+<key>Label</key><string>org.fleet.recover</string>
+<key>ProgramArguments</key><array><string>/bin/sh</string><string>$state/launch</string></array>
+<key>RunAtLoad</key><true/><key>AbandonProcessGroup</key><true/>
+</dict></plist>
+PLIST
+}
+
+mkdir -p "$run/fleet/$id"
+# Whoever makes this link has the machine.
+ln "$dir/id" "$state/current" 2>/dev/null || { rm -rf "$run/fleet/$id"; exit 75; }
+trap 'rm -rf "$dir" "$run/fleet/$id"; rm -f "$state/current"' EXIT
+arm
+/bin/sh "$state/launch"
+trap - EXIT

@@ -1,0 +1,31 @@
+# Starts the supervisor of the deploy that is under way, unless there is none or
+# it runs. Used at the beginning of a deploy, at boot, and by whoever finds a
+# deploy without its supervisor.
+# shellcheck disable=SC2154 # run and state are from the prelude
+id=$(cat "$state/current" 2>/dev/null)
+[ -n "$id" ] || exit 0
+dir=$state/$id
+if [ -d /run/systemd/system ]; then
+  unit=fleet-activate-$id
+  case $(systemctl show --property=ActiveState --value "$unit") in
+  active | activating | reloading | deactivating) exit 0 ;;
+  esac
+  systemctl reset-failed "$unit" 2>/dev/null
+  # Should the supervisor be killed, systemd starts it again, which goes back.
+  exec systemd-run --quiet --no-ask-password --collect --service-type=exec --unit="$unit" \
+    --description="fleet activates $(sed -n 's/^out=//p' "$dir/plan")" \
+    --setenv=PATH="$PATH" ${LOCALE_ARCHIVE:+"--setenv=LOCALE_ARCHIVE=$LOCALE_ARCHIVE"} \
+    --property=StandardOutput=journal --property=StandardError=journal --property=LogRateLimitIntervalSec=0 \
+    --property=Restart=on-failure --property=RestartSec=100ms --property=StartLimitIntervalSec=0 \
+    --property=IgnoreOnIsolate=yes --property=OOMScoreAdjust=-500 \
+    /bin/sh "$dir/supervise" "$dir" </dev/null
+fi
+pid=$(cat "$run/fleet/$id.pid" 2>/dev/null)
+[ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null || exit 0
+(umask 077 && mkdir -p "$run/fleet")
+if command -v setsid >/dev/null; then
+  setsid /bin/sh "$dir/supervise" "$dir" </dev/null >>"$dir/log" 2>&1 &
+else
+  nohup /bin/sh "$dir/supervise" "$dir" </dev/null >>"$dir/log" 2>&1 &
+fi
+echo $! >"$run/fleet/$id.pid"

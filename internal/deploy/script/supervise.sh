@@ -1,0 +1,184 @@
+# Takes one deploy of this machine to its end: activates the new system, waits
+# for the confirmation, and makes the system permanent or goes back to the one
+# before. It depends on nobody, and it can be started again wherever it stopped:
+# what has happened is in files of the deploy's folder.
+#
+#   begun      the activation was started
+#   code       its exit status
+#   decision   what is to become of it: a link to one of the prepared files
+#              confirmed, rejected, expired, failed, killed, rebooted; whoever
+#              makes the link first has decided
+#   result     the end: done CODE | rolled-back WHY CODE | failed WHY CODE
+#              (it is as it was, or there is nothing to go back to) |
+#              stranded WHY CODE (going back did not succeed)
+#
+# Up to the confirmation neither the profile nor the boot loader is touched, so
+# that a reboot ends where it began.
+#
+# $1: the deploy's folder
+# shellcheck disable=SC2154 # run, the folder /run, is from the prelude
+set -u
+umask 077
+dir=$1 state=${1%/*} id=${1##*/}
+live=$run/fleet/$id # is not there after a reboot
+profile=/nix/var/nix/profiles/system
+roots=/nix/var/nix/gcroots/fleet
+
+get() { sed -n "s/^$1=//p" "$dir/plan"; }
+out=$(get out) from=$(get from) link=$(get link) class=$(get class) goal=$(get goal)
+window=$(get window) limit=$(get limit)
+# The new system may lack programs that the old one has.
+PATH=$PATH:$from/sw/bin
+export PATH
+# The machine goes down: whatever is left to do is done when it is up again.
+trap 'exit 0' TERM
+
+say() { echo "fleet: $*"; }
+phase() { echo "$1" >"$live/phase.new" && mv -f "$live/phase.new" "$live/phase"; }
+put() { echo "$2" >"$dir/$1.new" && mv -f "$dir/$1.new" "$dir/$1"; }
+# A link needs no room on a disk that is full.
+decide() { ln "$dir/$1" "$dir/decision" 2>/dev/null; }
+current() { readlink /run/current-system; }
+
+apart=
+! command -v setsid >/dev/null || apart=setsid
+[ -n "$apart" ] || set -m
+
+# group SIGNAL PID: signals a program of ours with all that it has started.
+group() { kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null; }
+
+# limited COMMAND...: runs a program of a system, for $limit seconds at most.
+# Its exit status is 124 if it took longer.
+limited() {
+  rm -f "$live/overdue"
+  # shellcheck disable=SC2016 # it is the inner shell that expands
+  $apart /bin/sh -c 'umask 022; cd /; exec "$@"' sh "$@" &
+  program=$!
+  echo "$program" >"$live/program"
+  # shellcheck disable=SC2016
+  $apart /bin/sh -c 'sleep "$1"; : >"$3"; kill -TERM "-$2"; sleep 5; kill -KILL "-$2"' \
+    sh "$limit" "$program" "$live/overdue" >/dev/null 2>&1 &
+  timer=$!
+  wait "$program"
+  status=$?
+  group KILL "$timer"
+  wait "$timer" 2>/dev/null
+  rm -f "$live/program"
+  [ ! -e "$live/overdue" ] || status=124
+  return "$status"
+}
+
+# apply SYSTEM ACTION: has a system do ACTION, as its class knows it.
+apply() {
+  if [ "$class" = darwin ]; then
+    limited "$1/activate"
+  else
+    limited "$1/bin/switch-to-configuration" "$2"
+  fi
+}
+
+# commit makes the new system what the machine boots.
+commit() {
+  [ "$goal" != test ] || return 0
+  nix-env --profile "$profile" --set "$out" || return
+  [ "$class" = darwin ] || apply "$out" boot
+}
+
+finish() {
+  until put result "$*"; do
+    say "cannot write $dir/result; trying again"
+    sleep 10
+  done
+  say "$*"
+  tidy
+}
+
+# tidy removes what only a deploy under way needs.
+tidy() {
+  rm -f "$roots/$id" "$roots/$id-from"
+  if [ -e "$dir/armed" ]; then
+    place=$(cat "$dir/armed")
+    rm -f "$place/multi-user.target.wants/fleet-recover-once.service" "$place/fleet-recover-once.service" "$place/org.fleet.recover.plist"
+  fi
+  # The names begin with a time: the last five are kept.
+  for old in "$state"/[0-9]*; do echo "$old"; done | sort -r | tail -n +6 | while read -r old; do
+    [ "$old" = "$dir" ] || rm -rf "$old"
+  done
+  rm -f "$state/current"
+  rm -rf "$live" "$run/fleet/$id.pid"
+  exit 0
+}
+
+# back WHY: goes back to the system that the deploy found.
+back() {
+  phase rolling-back
+  if [ -z "$from" ] || [ ! -e "$from" ] || [ "$from" = "$out" ]; then
+    finish failed "$1" "$code"
+  fi
+  # A check before the switch said no, or another switch is under way.
+  if [ "$1" = failed ] && [ "$code" = 1 ] && [ "$class" != darwin ] && [ "$(current)" = "$from" ]; then
+    finish failed "$1" "$code"
+  fi
+  say "going back to $from"
+  now=$(readlink "$profile")
+  permanent="test"
+  if [ "${now##*/}" != "$link" ] && [ -n "$link" ]; then
+    number=${link#system-}
+    nix-env --profile "$profile" --switch-generation "${number%-link}"
+    permanent=switch
+  fi
+  [ "$1" != uncommitted ] || permanent=switch
+  at=$(current)
+  if [ -z "$rebooted" ] || { [ "$at" != "$from" ] && [ "$at" != "$(readlink "${profile%/*}/$link")" ]; }; then
+    apply "$from" "$permanent"
+    status=$?
+    [ "$(current)" = "$from" ] || finish stranded "$1" "$status"
+  fi
+  finish rolled-back "$1" "$code"
+}
+
+rebooted=
+[ -d "$live" ] || rebooted=1
+mkdir -p "$live"
+[ ! -e "$dir/result" ] || tidy
+code=$(cat "$dir/code" 2>/dev/null)
+
+if [ ! -e "$dir/decision" ]; then
+  if [ -n "$rebooted" ]; then
+    decide rebooted
+  elif [ -z "$code" ] && [ -e "$dir/begun" ]; then
+    # We were killed, and the activation perhaps not.
+    [ ! -e "$live/program" ] || group KILL "$(cat "$live/program")"
+    decide killed
+  elif [ -z "$code" ]; then
+    ln "$dir/id" "$dir/begun"
+    phase activating
+    apply "$out" test
+    code=$?
+    put code "$code" || decide failed
+    case $class:$code in
+    *:0 | nixos:4 | nixos:100) ;;
+    *) decide failed ;;
+    esac
+  fi
+fi
+code=${code:--}
+
+if [ ! -e "$dir/decision" ]; then
+  phase waiting
+  say "waiting $window s for the confirmation"
+  ticks=$((window * 5))
+  while [ ! -e "$dir/decision" ] && [ "$ticks" -gt 0 ]; do
+    sleep 0.2 2>/dev/null || sleep 1
+    ticks=$((ticks - 1))
+  done
+  decide expired
+fi
+
+why=$(cat "$dir/decision")
+[ "$why" = confirmed ] || back "$why"
+phase committing
+if commit; then
+  finish "done" "$code"
+fi
+back uncommitted
