@@ -1,15 +1,12 @@
 package ssh
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -19,27 +16,27 @@ import (
 // credentials are the keys to offer to a host, and the tale of them for the
 // error in case that none is accepted.
 type credentials struct {
-	signers []ssh.Signer
+	offers  []offer
 	tried   []string
 	skipped []string
 	accepts []string
 	agent   net.Conn // nil without an agent
+	wait    func(waiting bool)
+	waited  bool // for a person, perhaps longer than the host has patience
 }
 
-// identity is what an identity file has to give: a key, or only its public
-// half, which chooses a key of the agent.
-type identity struct {
-	path   string
+// offer is one key or certificate, and what its owner calls it.
+type offer struct {
 	signer ssh.Signer
-	public ssh.PublicKey
-	reason string // why there is no signer
+	tale   string
 }
 
 // collect gathers the keys: first those that the configuration names (from
-// the agent where it has them), then, unless IdentitiesOnly, the agent's others.
-// This order spends the host's few attempts on the keys that were meant.
-func collect(ctx context.Context, cfg Config, s settings) (*credentials, error) {
-	c := &credentials{}
+// the agent where it has them), each after its certificates, then, unless
+// IdentitiesOnly, the agent's others. This order spends the host's few attempts
+// on the keys that were meant.
+func (d *Dialer) collect(ctx context.Context, cfg Config, s settings) (*credentials, error) {
+	c := &credentials{wait: func(bool) {}}
 	var identities []identity
 	for i, path := range s.identityFiles {
 		if slices.Contains(s.identityFiles[:i], path) {
@@ -56,33 +53,81 @@ func collect(ctx context.Context, cfg Config, s settings) (*credentials, error) 
 	}
 	held := c.askAgent(ctx, s.identityAgent)
 
-	var named, others []ssh.Signer
-	var namedTale, otherTale []string
-	for _, signer := range held {
-		key := signer.PublicKey()
-		tale := "the agent's " + describe(key)
-		if slices.ContainsFunc(identities, func(id identity) bool { return sameKey(id.public, key) }) {
-			named, namedTale = append(named, signer), append(namedTale, tale)
-		} else if !s.identitiesOnly {
-			others, otherTale = append(others, signer), append(otherTale, tale)
-		}
-	}
+	var named, others []offer
 	for _, id := range identities {
+		if id.certificate != nil { // an IdentityFile may be one
+			continue
+		}
+		inAgent := slices.IndexFunc(held, func(k offer) bool { return sameKey(id.public, k.signer.PublicKey()) })
 		switch {
-		case slices.ContainsFunc(named, func(k ssh.Signer) bool { return sameKey(id.public, k.PublicKey()) }):
+		case inAgent >= 0:
+			named = append(named, held[inAgent])
 		case id.signer != nil:
-			named, namedTale = append(named, id.signer), append(namedTale, id.path)
+			named = append(named, offer{id.signer, id.path})
+		case id.locked != nil && id.public != nil && d.Ask != nil:
+			named = append(named, offer{&lockedKey{public: id.public, unlock: func() (ssh.Signer, error) { return c.unlock(ctx, d, id) }}, id.path})
 		default:
 			c.skipped = append(c.skipped, id.path+" ("+id.reason+")")
 		}
 	}
-	c.signers, c.tried = append(named, others...), append(namedTale, otherTale...)
+	for _, k := range held {
+		plain := k.signer.PublicKey()
+		if cert := certificateOf(plain); cert != nil {
+			plain = cert.Key
+		}
+		isNamed := slices.ContainsFunc(identities, func(id identity) bool { return sameKey(id.public, plain) })
+		isOffered := slices.ContainsFunc(named, func(n offer) bool { return n.signer == k.signer })
+		switch {
+		case isOffered:
+		case isNamed: // a certificate in the agent of a key that is named
+			named = append([]offer{k}, named...)
+		case !s.identitiesOnly:
+			others = append(others, k)
+		}
+	}
+	c.offers = append(c.certified(identities, s.certificateFiles, named, others), append(named, others...)...)
 	return c, nil
+}
+
+// certified gives the keys for which there is a certificate, with it.
+func (c *credentials) certified(identities []identity, files []string, named, others []offer) []offer {
+	var offers []offer
+	use := func(path string, cert *ssh.Certificate) {
+		for _, o := range append(slices.Clone(named), others...) {
+			if !sameKey(cert.Key, o.signer.PublicKey()) {
+				continue
+			}
+			signer, err := ssh.NewCertSigner(cert, o.signer)
+			if err == nil {
+				offers = append(offers, offer{signer, describeUserCert(path, cert)})
+				return
+			}
+		}
+		c.skipped = append(c.skipped, path+" (there is no private key for it)")
+	}
+	for _, path := range files {
+		cert, err := readCertificate(path)
+		if err != nil {
+			c.skipped = append(c.skipped, fmt.Sprintf("%s (%v)", path, err))
+			continue
+		}
+		use(path, cert)
+	}
+	for _, id := range identities {
+		if id.certificate != nil {
+			use(id.path, id.certificate)
+		} else if path := id.path + "-cert.pub"; !slices.Contains(files, path) { // where ssh-keygen puts it
+			if cert, err := readCertificate(path); err == nil {
+				use(path, cert)
+			}
+		}
+	}
+	return offers
 }
 
 // askAgent lists the agent's keys. An agent that does not answer is no error:
 // the files may do.
-func (c *credentials) askAgent(ctx context.Context, socket string) []ssh.Signer {
+func (c *credentials) askAgent(ctx context.Context, socket string) []offer {
 	if socket == "" {
 		return nil
 	}
@@ -102,15 +147,24 @@ func (c *credentials) askAgent(ctx context.Context, socket string) []ssh.Signer 
 	}
 	conn.SetDeadline(time.Now().Add(connectTimeout + authTimeout))
 	c.agent = conn
-	return signers
+	var offers []offer
+	for _, signer := range signers {
+		offers = append(offers, offer{signer, "the agent's " + describe(signer.PublicKey())})
+	}
+	return offers
 }
 
-// methods is what the handshake is to try. It notes what the host accepts.
+// methods has the handshake try one key after the other. It notes what the host
+// accepts and what it was offered. A key that fails to sign is passed over.
 func (c *credentials) methods(config *ssh.ClientConfig) {
-	config.Auth = []ssh.AuthMethod{ssh.PublicKeys(c.signers...)}
 	config.AuthCallback = func(now *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 		c.accepts = slices.Clone(now.AllowedMethods)
-		return nil, nil // go on with config.Auth
+		if len(c.tried) == len(c.offers) || !slices.Contains(now.AllowedMethods, "publickey") {
+			return nil, nil // that was all
+		}
+		next := c.offers[len(c.tried)]
+		c.tried = append(c.tried, next.tale)
+		return ssh.PublicKeys(next.signer), nil
 	}
 }
 
@@ -120,45 +174,25 @@ func (c *credentials) close() {
 	}
 }
 
-func readIdentity(path string) (identity, error) {
-	id := identity{path: path}
-	content, err := os.ReadFile(path)
+// unlock asks for the passphrase of a key that the host has accepted. The host
+// and the agent wait meanwhile.
+func (c *credentials) unlock(ctx context.Context, d *Dialer, id identity) (ssh.Signer, error) {
+	c.waited = true
+	c.wait(true)
+	defer c.wait(false)
+	signer, err := d.unlock(ctx, id)
 	if err != nil {
-		return id, err
+		c.skipped = append(c.skipped, fmt.Sprintf("%s (%v)", id.path, err))
 	}
-	signer, err := ssh.ParsePrivateKey(content)
-	var locked *ssh.PassphraseMissingError
-	switch {
-	case err == nil:
-		id.signer, id.public = signer, signer.PublicKey()
-		return id, nil
-	case errors.As(err, &locked):
-		id.public = locked.PublicKey
-		id.reason = "has a passphrase: run `ssh-add " + path + "`"
-	case strings.Contains(err.Error(), "no key found"): // a public key that stands for one of the agent's
-		id.public, _, _, _, _ = ssh.ParseAuthorizedKey(content)
-		id.reason = "the agent does not have it: run `ssh-add " + strings.TrimSuffix(path, ".pub") + "`"
-		if id.public == nil {
-			id.reason = "is not a key"
-		}
-	default: // the error of a parser might quote the file: it is left out
-		id.reason = "a kind of key that only the agent can use: run `ssh-add " + path + "`"
-	}
-	if id.public == nil {
-		if half, err := os.ReadFile(path + ".pub"); err == nil {
-			id.public, _, _, _, _ = ssh.ParseAuthorizedKey(half)
-		}
-	}
-	return id, nil
-}
-
-func sameKey(a, b ssh.PublicKey) bool {
-	return a != nil && b != nil && bytes.Equal(a.Marshal(), b.Marshal())
+	return signer, err
 }
 
 // describe names a key of the agent as its owner knows it.
 func describe(key ssh.PublicKey) string {
 	text := fingerprint(key)
+	if cert := certificateOf(key); cert != nil {
+		text = describeUserCert("certificate", cert)
+	}
 	if k, ok := key.(*agent.Key); ok && k.Comment != "" {
 		text = k.Comment + " (" + text + ")"
 	}

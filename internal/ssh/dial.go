@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -24,18 +25,27 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 // Dial reaches the host, checks its key and authenticates. It is the only
 // handshake that a host sees from us: everything else shares the connection.
 func (d *Dialer) Dial(ctx context.Context, cfg Config) (*Conn, error) {
-	cfg = cfg.withDefaults()
+	conn, waited, err := d.dial(ctx, cfg.withDefaults())
+	if waited && isCut(err) && ctx.Err() == nil {
+		// The host may have lost patience while somebody typed a passphrase, which
+		// is known now.
+		conn, _, err = d.dial(ctx, cfg.withDefaults())
+	}
+	return conn, err
+}
+
+func (d *Dialer) dial(ctx context.Context, cfg Config) (conn *Conn, waited bool, err error) {
 	s, err := resolve(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	check, err := newHostKeyCheck(cfg, s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	keys, err := collect(ctx, cfg, s)
+	keys, err := d.collect(ctx, cfg, s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer keys.close()
 
@@ -48,17 +58,17 @@ func (d *Dialer) Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	raw, err := (&net.Dialer{Deadline: deadline}).DialContext(ctx, s.network, address)
 	if err != nil {
-		return nil, reachError(ctx, name, timeout, err)
+		return nil, false, reachError(ctx, name, timeout, err)
 	}
 	raw.SetDeadline(deadline)
 	wire := &wire{Conn: raw}
 	client, err := handshake(ctx, wire, s.user, name, timeout, check, keys)
 	if err != nil {
 		raw.Close()
-		return nil, err
+		return nil, keys.waited, err
 	}
 	raw.SetDeadline(time.Time{})
-	return newConn(d, cfg, s.user, client, wire), nil
+	return newConn(d, cfg, s.user, client, wire), false, nil
 }
 
 // handshake makes an SSH connection of a byte stream, which may come from a
@@ -87,6 +97,13 @@ func handshake(ctx context.Context, wire *wire, user, name string, timeout time.
 		},
 	}
 	keys.methods(config)
+	keys.wait = func(waiting bool) {
+		if waiting {
+			wire.SetDeadline(time.Time{})
+		} else {
+			wire.SetDeadline(time.Now().Add(authTimeout))
+		}
+	}
 	conn, channels, requests, err := ssh.NewClientConn(wire, check.name, config)
 	switch {
 	case err == nil:
@@ -123,6 +140,11 @@ func reachError(ctx context.Context, name string, timeout time.Duration, err err
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// isCut tells whether the other side ended a connection without a word.
+func isCut(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // wire counts what arrives, which is how keep-alives know that the host lives

@@ -17,6 +17,9 @@ type Dialer struct {
 	once   sync.Once
 	asking turn // one question at a time
 	sudo   password
+
+	mu    sync.Mutex
+	locks map[string]*keyFileLock // by the path of the key
 }
 
 var errNobodyToAsk = errors.New("there is nobody to ask")

@@ -75,7 +75,11 @@ func (e *AuthError) Error() string {
 	if len(e.Skipped) > 0 {
 		text += "; not offered: " + strings.Join(e.Skipped, ", ")
 	}
-	return text + ": " + e.Err.Error()
+	text += ": " + e.Err.Error()
+	if strings.Contains(text, "Too many authentication failures") {
+		text += "; name the key for it as IdentityFile in ~/.ssh/config, then it is offered first"
+	}
+	return text
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }

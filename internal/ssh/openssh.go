@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type settings struct {
 	network          string // tcp, tcp4, tcp6
 	hostKeyAlias     string
 	identityFiles    []string
+	certificateFiles []string
 	identitiesOnly   bool
 	identityAgent    string // empty: SSH_AUTH_SOCK
 	userKnownHosts   []string
@@ -105,6 +107,10 @@ func parseSettings(out string) (settings, error) {
 			if !none {
 				s.identityFiles = append(s.identityFiles, value)
 			}
+		case "certificatefile":
+			if !none {
+				s.certificateFiles = append(s.certificateFiles, value)
+			}
 		case "identitiesonly":
 			s.identitiesOnly = value == "yes" || value == "true"
 		case "identityagent":
@@ -163,9 +169,9 @@ func (s *settings) expand(cfg Config) {
 		if rest, ok := strings.CutPrefix(p, "~/"); ok {
 			p = filepath.Join(home, rest)
 		}
-		return tokens.Replace(p)
+		return tokens.Replace(variable.ReplaceAllStringFunc(p, func(v string) string { return cfg.getenv(v[2 : len(v)-1]) }))
 	}
-	for _, list := range [][]string{s.identityFiles, s.userKnownHosts, s.globalKnownHosts} {
+	for _, list := range [][]string{s.identityFiles, s.certificateFiles, s.userKnownHosts, s.globalKnownHosts} {
 		for i := range list {
 			list[i] = path(list[i])
 		}
@@ -183,6 +189,9 @@ func (s *settings) expand(cfg Config) {
 		s.identityAgent = path(s.identityAgent)
 	}
 }
+
+// variable is a part of a path that stands for a variable of the environment.
+var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
 // lookPath is exec.LookPath for an injected PATH.
 func lookPath(name, path string) string {

@@ -197,9 +197,10 @@ func freePort(t testing.TB) int {
 // link is a wire between client and server that can be cut without either
 // side being told.
 type link struct {
-	port int
-	mu   sync.Mutex
-	dead bool
+	port  int
+	mu    sync.Mutex
+	dead  bool
+	conns []net.Conn
 }
 
 func newLink(t testing.TB, to string) *link {
@@ -224,6 +225,9 @@ func newLink(t testing.TB, to string) *link {
 				continue
 			}
 			context.AfterFunc(ctx, func() { near.Close(); far.Close() })
+			l.mu.Lock()
+			l.conns = append(l.conns, near, far)
+			l.mu.Unlock()
 			go l.carry(far, near)
 			go l.carry(near, far)
 		}
@@ -253,4 +257,14 @@ func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dead = true
+}
+
+// hangUp ends the connections that there are.
+func (l *link) hangUp() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		c.Close()
+	}
+	l.conns = nil
 }
