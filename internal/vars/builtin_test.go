@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -20,8 +21,6 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
-
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/crs58/fleet/internal/flake"
 )
@@ -89,6 +88,7 @@ func TestBuiltinOfKnownRandomness(t *testing.T) {
 		{"token", `{"bytes":3,"encoding":"hex"}`, "\x00\xfe\xff", "token", "00feff"},
 		{"token", `{"bytes":4,"encoding":"base64"}`, "\xfb\xff\xfe\x00", "token", "+//+AA=="},
 		{"token", `{"bytes":4,"encoding":"base64url"}`, "\xfb\xff\xfe\x00", "token", "-__-AA"},
+		{"token", `{"alphabet":"0123456789","length":6}`, "\x0a\x00\xf9\x1f\x05\x33\x42\x07", "token", "095327"},
 		{"password", `{"length":8}`, "\x00\x01\x3e\x3f\xfe\xff\x3d\x40\x19\x1a\x33\x34", "password", "AB9AZaz0"},
 		{"wireguard", `{}`, string(alice), "publickey", public},
 		{"ssh-key", `{"comment":"a b"}`, strings.Repeat("\x00", 32), "id_ed25519.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop a b\n"},
@@ -119,6 +119,11 @@ func TestBuiltinErrors(t *testing.T) {
 		{kind: "token", settings: ``, want: "the settings of builtin.token"},
 		{kind: "token", settings: `{"bytes":-1,"encoding":"hex"}`, want: "not -1"},
 		{kind: "token", settings: `{"bytes":1,"encoding":"rot13"}`, want: `no encoding "rot13"`},
+		{kind: "token", settings: `{"alphabet":"01","length":0}`, want: "1 to 65536 characters, not 0"},
+		{kind: "token", settings: `{"alphabet":"0","length":1}`, want: "two characters at least"},
+		{kind: "token", settings: `{"alphabet":"aba","length":1}`, want: `the alphabet holds 'a' twice`},
+		{kind: "token", settings: `{"alphabet":"aä","length":1}`, want: `the alphabet holds 'ä', and only`},
+		{kind: "password", settings: `{"length":8,"hash":"md5"}`, want: `no hash "md5"`},
 		{kind: "password", settings: `{"length":73}`, want: "8 to 72 characters, not 73"},
 		{kind: "ssh-key", settings: `{"comment":"a\nb"}`, want: "more than one line"},
 		{kind: "x509-leaf", settings: `{"ca":"ca","commonName":"a"}`, want: "ca has no pair of ca.key and ca.crt"},
@@ -134,7 +139,7 @@ func TestBuiltinErrors(t *testing.T) {
 	}
 	// Randomness that ends too early makes nothing.
 	for kind, settings := range map[string]string{
-		"ssh-key": `{}`, "wireguard": `{}`, "password": `{"length":24}`, "token": `{"bytes":32,"encoding":"hex"}`, "x509-ca": `{"commonName":"CA","days":1}`,
+		"ssh-key": `{}`, "wireguard": `{}`, "password": `{"length":24}`, "token": `{"alphabet":"01","length":9}`, "x509-ca": `{"commonName":"CA","days":1}`,
 	} {
 		short := iotest.DataErrReader(strings.NewReader("too few"))
 		if files, err := makes(kind, settings, material{random: short, now: midsummer}); err == nil {
@@ -179,22 +184,74 @@ func TestBuiltinWireguardKey(t *testing.T) {
 	}
 }
 
+// crypt is crypt(3) of the system, which the login of the machines asks too.
+func crypt(t *testing.T, password, hash string) string {
+	t.Helper()
+	return tool(t, nil, password+"\n"+hash+"\n", "perl", "-e", `chomp(($p, $h) = <STDIN>); print crypt($p, $h)`)
+}
+
 func TestBuiltinPassword(t *testing.T) {
-	for _, length := range []int{8, 24, 72} {
-		files := made(t, "password", `{"length":`+strconv.Itoa(length)+`}`, nil)
-		if !regexp.MustCompile(`^[A-Za-z0-9]+$`).Match(files["password"]) || len(files["password"]) != length {
-			t.Errorf("a password of %d characters is %q", length, files["password"])
+	for _, tt := range []struct{ hash, begins string }{{"", "$2a$12$"}, {"bcrypt", "$2a$12$"}, {"yescrypt", "$y$j9T$"}} {
+		for _, length := range []int{8, 24, 72} {
+			files := made(t, "password", fmt.Sprintf(`{"length":%d,"hash":%q}`, length, tt.hash), nil)
+			password, hash := string(files["password"]), string(files["hash"])
+			if !regexp.MustCompile(`^[A-Za-z0-9]+$`).MatchString(password) || len(password) != length {
+				t.Errorf("a password of %d characters is %q", length, password)
+			}
+			if !strings.HasPrefix(hash, tt.begins) || crypt(t, password, hash) != hash {
+				t.Errorf("%s: crypt(3) does not take %s", tt.hash, hash)
+			}
+			if other := password[:length-1] + string(password[length-1]^1); crypt(t, other, hash) == hash {
+				t.Errorf("%s takes another password", hash)
+			}
 		}
-		if err := bcrypt.CompareHashAndPassword(files["hash"], files["password"]); err != nil {
-			t.Error(err)
+	}
+	// The salts of two hashes of one password differ.
+	source := material{source: []byte("päss wörd"), random: rand.Reader}
+	one, err := makes("password", `{"hash":"yescrypt"}`, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := makes("password", `{"hash":"yescrypt"}`, source)
+	if err != nil || bytes.Equal(one["hash"], two["hash"]) {
+		t.Errorf("%s and %s: %v", one["hash"], two["hash"], err)
+	}
+	if hash := string(one["hash"]); crypt(t, "päss wörd", hash) != hash {
+		t.Errorf("crypt(3) does not take %s", hash)
+	}
+}
+
+// No character is likelier than another, whatever the size of the alphabet.
+func TestCharactersAreEquallyLikely(t *testing.T) {
+	var every []byte
+	for b := range 256 {
+		every = append(every, byte(b))
+	}
+	for size := 2; size <= len(printable); size++ {
+		random := bytes.NewReader(every)
+		counts := map[byte]int{}
+		for {
+			text, err := characters(random, printable[:size], 1)
+			if err != nil {
+				break
+			}
+			counts[text[0]]++
 		}
-		other := slices.Clone(files["password"])
-		other[length-1] ^= 1
-		if bcrypt.CompareHashAndPassword(files["hash"], other) == nil {
-			t.Error("the hash takes another password")
+		for i := range size {
+			if counts[printable[i]] != counts[printable[0]] || counts[printable[i]] == 0 {
+				t.Errorf("of %d characters %q came %d times, %q %d times", size, printable[0], counts[printable[0]], printable[i], counts[printable[i]])
+			}
 		}
 	}
 }
+
+// printable are all characters of ASCII that can be seen, and the space.
+var printable = func() (all string) {
+	for c := ' '; c <= '~'; c++ {
+		all += string(c)
+	}
+	return all
+}()
 
 func TestBuiltinCertificates(t *testing.T) {
 	ca := made(t, "x509-ca", `{"commonName":"Example & Sons","days":30}`, nil)
@@ -321,6 +378,7 @@ func FuzzBuiltin(f *testing.F) {
 		f.Add(kind, []byte(`{}`))
 		f.Add(kind, []byte(`{"bytes":9,"encoding":"hex","length":8,"comment":"c","ca":"ca","commonName":"n","dnsNames":["n"],"days":1}`))
 	}
+	f.Add("token", []byte(`{"alphabet":"abc ~","length":4}`))
 	f.Add("token", []byte(`{"bytes":65536,"encoding":"base64url"}`))
 	f.Add("x509-ca", []byte(`{"commonName":"n","days":99999999}`))
 	f.Fuzz(func(t *testing.T, kind string, settings []byte) {
@@ -333,7 +391,7 @@ func FuzzBuiltin(f *testing.F) {
 		}
 		files, err := m.make(material{random: rand.Reader, now: midsummer})
 		for name, data := range files {
-			if err != nil || len(bytes.TrimSpace(data)) == 0 {
+			if err != nil || len(data) == 0 {
 				t.Errorf("%s %s: %s is empty or comes with %v", kind, settings, name, err)
 			}
 		}

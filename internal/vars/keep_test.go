@@ -225,7 +225,8 @@ func TestBuiltinOfForeignSources(t *testing.T) {
 		{kind: "wireguard", settings: `{}`, source: "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n", file: "publickey", want: "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="},
 		{kind: "password", settings: `{"length":8}`, source: "", err: "it is empty"},
 		{kind: "password", settings: `{"length":8}`, source: "canary\nof two lines", err: "it holds a byte that nobody can type"},
-		{kind: "password", settings: `{"length":8}`, source: strings.Repeat("canary", 13), err: "it is longer than the 72 bytes that bcrypt reads"},
+		{kind: "password", settings: `{"length":8}`, source: strings.Repeat("canary", 13), err: "it is longer than the 72 bytes that count"},
+		{kind: "password", settings: `{"length":8,"hash":"yescrypt"}`, source: strings.Repeat("canary", 86), err: "it is longer than the 511 bytes that count"},
 		{kind: "x509-ca", settings: `{"commonName":"CA","days":1}`, source: "canary", err: "it is no private key in PEM"},
 	} {
 		files, err := makes(tt.kind, tt.settings, material{source: []byte(tt.source), now: midsummer})

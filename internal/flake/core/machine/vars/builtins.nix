@@ -1,5 +1,6 @@
 # The generators that fleet executes itself, by kind: the options of each, the
-# files that it makes with their defaults, and what those depend on.
+# files that it makes with their defaults, what those depend on, and what is wrong
+# with the chosen options, if that shows only in their combination.
 {
   lib,
   generator,
@@ -50,14 +51,27 @@ in
   password = {
     description = ''
       A password of letters and digits: the secret `password`, which is not
-      deployed, and its bcrypt `hash`, which is there before users are made, for
-      `users.users.<name>.hashedPasswordFile`. Neither ends with a newline.
+      deployed, and its `hash`, which is there before users are made, for
+      `users.users.<name>.hashedPasswordFile`. Neither ends with a newline. Where
+      there is a password and no hash, it is the one that is hashed.
     '';
-    options.length = mkOption {
-      # bcrypt reads no more than 72 bytes.
-      type = types.ints.between 8 72;
-      default = 24;
-      description = "How many characters the password has.";
+    options = {
+      length = mkOption {
+        # bcrypt reads no more than 72 bytes.
+        type = types.ints.between 8 72;
+        default = 24;
+        example = 32;
+        description = "How many characters the password has.";
+      };
+      hash = mkOption {
+        type = types.enum [
+          "bcrypt"
+          "yescrypt"
+        ];
+        default = "bcrypt";
+        example = "yescrypt";
+        description = "How it is hashed: many programs know `bcrypt`; `yescrypt`, which makes guessing cost memory too, is for the users of Linux.";
+      };
     };
     files = {
       password.deploy = false;
@@ -66,11 +80,15 @@ in
   };
 
   token = {
-    description = "Random bytes as text: the secret `token`, which ends without a newline.";
+    description = ''
+      Random text: the secret `token`, which ends without a newline. It is a number
+      of bytes in an encoding, or of characters of an alphabet.
+    '';
     options = {
       bytes = mkOption {
         type = types.ints.between 1 65536;
         default = 32;
+        example = 16;
         description = "How many bytes are random. The text is longer.";
       };
       encoding = mkOption {
@@ -80,9 +98,33 @@ in
           "hex"
         ];
         default = "base64";
+        example = "hex";
         description = "How the bytes are written: `base64url` has no padding and fits into URLs and file names.";
       };
+      alphabet = mkOption {
+        type = types.strMatching "([ -~]{2,})?";
+        default = "";
+        example = "0123456789";
+        description = "The characters of ASCII that the text is made of, each as likely as any other, in place of bytes in an encoding. None is named twice.";
+      };
+      length = mkOption {
+        type = types.ints.between 0 65536;
+        default = 0;
+        example = 6;
+        description = "How many characters of the alphabet the text has.";
+      };
     };
+    mistake =
+      chosen:
+      let
+        letters = lib.stringToCharacters chosen.alphabet;
+      in
+      if (chosen.alphabet == "") != (chosen.length == 0) then
+        "alphabet and length belong together: set both or neither"
+      else if lib.length (lib.unique letters) != lib.length letters then
+        "alphabet names a character twice"
+      else
+        null;
     files.token = { };
   };
 

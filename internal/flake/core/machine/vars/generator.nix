@@ -26,6 +26,8 @@ let
   kind = lib.head (lib.attrNames config.builtin);
   chosen = config.builtin.${kind};
 
+  mistake = if kinds.${kind} ? mistake then kinds.${kind}.mistake chosen else null;
+
   # What a built-in generator would not heed is not accepted.
   checked =
     files:
@@ -37,7 +39,9 @@ let
         ++ lib.optional (config.runtimeInputs != [ ]) "runtimeInputs"
         ++ map (name: "files.${name}") unmade;
     in
-    if isBuiltin && beside != [ ] then
+    if isBuiltin && mistake != null then
+      throw "clan.core.vars.generators.${config.name}.builtin.${kind}: ${mistake} (machine ${settings.machine.name})"
+    else if isBuiltin && beside != [ ] then
       throw "clan.core.vars.generators.${config.name} has builtin.${kind}, which makes ${lib.concatStringsSep " and " (lib.attrNames kinds.${kind}.files)} by itself, and beside it ${lib.concatStringsSep ", " beside}: remove one of them (machine ${settings.machine.name})"
     else
       files;
