@@ -76,6 +76,18 @@ func (a *App) showKeys(list *vars.Keys) error {
 	if err := table.Write(a.Streams.Out); err != nil {
 		return err
 	}
+	if len(list.Groups) > 0 {
+		groups := term.Table{Header: []string{"GROUP", "USERS", "MACHINES"}}
+		for _, g := range list.Groups {
+			groups.Add(g.Name, cmp.Or(strings.Join(g.Users, " "), "–"), cmp.Or(strings.Join(g.Machines, " "), "–"))
+		}
+		if _, err := fmt.Fprintln(a.Streams.Out); err != nil {
+			return err
+		}
+		if err := groups.Write(a.Streams.Out); err != nil {
+			return err
+		}
+	}
 	for _, damaged := range list.Damaged {
 		a.Streams.Warn("nobody can read %s: restore it from git", damaged)
 	}
@@ -176,8 +188,24 @@ func keysExit(r *vars.KeysReport) error {
 	return nil
 }
 
+// groupOptions name a member of a group.
+type groupOptions struct {
+	group   string
+	machine bool
+}
+
+func (o *groupOptions) flags(f *pflag.FlagSet, what string) {
+	f.StringVar(&o.group, "group", "", what+" this group of readers, in the layout of clan")
+	f.BoolVar(&o.machine, "machine", false, "with --group: it is a machine")
+}
+
+func (o *groupOptions) member(name string) secrets.Member {
+	return secrets.Member{Name: name, Machine: o.machine}
+}
+
 type keysAddOptions struct {
 	keysOptions
+	groupOptions
 	recovery, new bool
 	sshKey, out   string
 }
@@ -193,17 +221,22 @@ open them, in one transaction: whoever is added reads everything at once.
 
 The recovery key reads everything and belongs to nobody: keep it away from all
 computers. With --new it is made here; its private part is printed once on the
-terminal or written to --out FILE (mode 0600), and kept nowhere else.`,
+terminal or written to --out FILE (mode 0600), and kept nowhere else.
+
+In the layout of clan, --group GROUP makes a user, or with --machine a machine, a
+member of a group instead: they read what the group reads. A new user brings a key.`,
 		Example: `  fleet vars keys add alice age1v3umfx80wseytgspner67446gh7jd6mekj0d4yr30sm087agt48stewmsa
   fleet vars keys add alice --ssh-key alice.pub --commit
-  fleet vars keys add --recovery --new --out /media/usb/recovery.txt`,
+  fleet vars keys add --recovery --new --out /media/usb/recovery.txt
+  fleet vars keys add alice --group admins`,
 		Args:              cobra.MaximumNArgs(2),
 		ValidArgsFunction: a.completeHolders(vars.HolderUser),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.keysAdd(cmd.Context(), args, o)
 		},
 	}
-	o.flags(cmd.Flags())
+	o.keysOptions.flags(cmd.Flags())
+	o.groupOptions.flags(cmd.Flags(), "add to")
 	cmd.Flags().StringVar(&o.sshKey, "ssh-key", "", "file with the public key, an ssh one: id_ed25519.pub")
 	cmd.Flags().BoolVar(&o.recovery, "recovery", false, "it is the recovery key, not that of a user")
 	cmd.Flags().BoolVar(&o.new, "new", false, "make the recovery key")
@@ -230,7 +263,11 @@ func (a *App) keysAdd(ctx context.Context, args []string, o keysAddOptions) erro
 		return usage("--new makes the recovery key only: users make theirs with `fleet vars keys init` or age-keygen, and tell the public part")
 	case o.out != "" && !o.new:
 		return usage("--out is for the key that --new makes")
-	case given != 1:
+	case o.machine && o.group == "":
+		return usage("--machine goes with --group: the key of a machine is made with its secrets")
+	case o.group != "" && (o.recovery || o.machine && given > 0):
+		return usage("a group takes users, who may bring a key, and machines, which have one")
+	case o.group == "" && given != 1 || given > 1:
 		return usage("exactly one key is to be given: PUBLICKEY, --ssh-key FILE, or --recovery --new")
 	case o.new:
 		return a.newRecoveryKey(ctx, o)
@@ -243,8 +280,11 @@ func (a *App) keysAdd(ctx context.Context, args []string, o keysAddOptions) erro
 		}
 	}
 	return a.changeKeys(ctx, o.keysOptions, func(f *vars.Fleet, k vars.KeysOptions) (*vars.KeysReport, error) {
-		if o.recovery {
+		switch {
+		case o.recovery:
 			return f.AddRecoveryKey(ctx, public, k)
+		case o.group != "":
+			return f.JoinGroup(ctx, o.group, o.member(user), public, k)
 		}
 		return f.AddKey(ctx, user, public, k)
 	}, "")
@@ -301,6 +341,7 @@ func writeNew(name string, data []byte) error {
 
 func (a *App) varsKeysRemoveCmd() *cobra.Command {
 	var o keysOptions
+	var group groupOptions
 	var key string
 	var recovery bool
 	cmd := &cobra.Command{
@@ -311,7 +352,9 @@ could be read with it is encrypted anew with a new data key, all of them or none
 The values stay known to whoever had the key: standard output lists them, with
 the commands that make new ones.
 
-The last administrator cannot be removed, nor your own only way in.`,
+The last administrator cannot be removed, nor your own only way in.
+
+With --group GROUP a user, or with --machine a machine, only leaves that group.`,
 		Example: `  fleet vars keys remove alice --dry-run
   fleet vars keys remove alice --commit
   fleet vars keys remove alice --key age1v3umfx80wseytgspner67446gh7jd6mekj0d4yr30sm087agt48stewmsa`,
@@ -325,15 +368,22 @@ The last administrator cannot be removed, nor your own only way in.`,
 			if recovery && key != "" {
 				return &codeError{exitUsage, errors.New("--key is for a key of a user")}
 			}
+			if group.group == "" && group.machine || group.group != "" && (recovery || key != "") {
+				return &codeError{exitUsage, errors.New("--group goes with the name of a user or, with --machine, of a machine")}
+			}
 			return a.changeKeys(ctx, o, func(f *vars.Fleet, k vars.KeysOptions) (*vars.KeysReport, error) {
-				if recovery {
+				switch {
+				case recovery:
 					return f.RemoveRecoveryKey(ctx, k)
+				case group.group != "":
+					return f.LeaveGroup(ctx, group.group, group.member(args[0]), k)
 				}
 				return f.RemoveKey(ctx, args[0], key, k)
 			}, "")
 		},
 	}
 	o.flags(cmd.Flags())
+	group.flags(cmd.Flags(), "leave only")
 	cmd.Flags().StringVar(&key, "key", "", "remove only this public key of the user")
 	cmd.Flags().BoolVar(&recovery, "recovery", false, "remove the recovery key")
 	return cmd

@@ -206,6 +206,19 @@ func TestClanSeal(t *testing.T) {
 	})
 }
 
+func TestLinkTo(t *testing.T) {
+	for folder, want := range map[string]string{
+		"vars/per-machine/m/g/f/users": "../../../../../../sops/users/alice",
+		"vars/shared/g/f/users":        "../../../../../sops/users/alice",
+		"sops/secrets/m-age.key/users": "../../../users/alice",
+		"sops/groups/admins/users":     "../../../users/alice",
+	} {
+		if got := linkTo(folder, "users", "alice"); got != want {
+			t.Errorf("%s: %s, not %s", folder, got, want)
+		}
+	}
+}
+
 // A key of a machine is for people only, and clan's own name for it.
 func TestClanMachineKey(t *testing.T) {
 	r := newClanRepo(t, "users/alice").as("users/alice")

@@ -25,6 +25,13 @@ func (c *Clan) linked(ref Ref) (linkSet, error) {
 	return set, nil
 }
 
+// LinkedMachines are the machines that a secret is linked to as such, not as
+// members of a group.
+func (c *Clan) LinkedMachines(ref Ref) ([]string, error) {
+	set, err := c.linked(ref)
+	return set[linkMachines], err
+}
+
 // Links gives what must be written or removed so that the links beside a secret
 // name those who read it. What is right stays as it is, as far as it can be told
 // from keys: when two users have one key, the one that is linked goes on to be.
@@ -61,10 +68,13 @@ func (c *Clan) Links(ref Ref, recipients []string) ([]File, error) {
 	return files, nil
 }
 
-// linkTo is the link from a folder to a holder.
+// linkTo is the link from a folder to a holder, the shortest as clan makes it.
 func linkTo(folder, kind, name string) string {
-	up := strings.Repeat("../", strings.Count(folder, "/")+1)
-	return up + path.Join("sops", kind, name)
+	from, to := strings.Split(folder, "/"), []string{"sops", kind, name}
+	for len(from) > 0 && len(to) > 1 && from[0] == to[0] {
+		from, to = from[1:], to[1:]
+	}
+	return strings.Repeat("../", len(from)) + path.Join(to...)
 }
 
 func (c *Clan) wantedLinks(ref Ref, before linkSet, recipients []string) (linkSet, error) {
@@ -78,13 +88,11 @@ func (c *Clan) wantedLinks(ref Ref, before linkSet, recipients []string) (linkSe
 		covered = append(covered, keys...)
 	}
 	for _, group := range before[linkGroups] {
-		if exists, err := c.groupExists(group); err != nil {
+		keys, err := c.groupKeys(group)
+		if err != nil {
 			return nil, err
-		} else if exists {
-			keys, err := c.groupKeys(group)
-			if err != nil {
-				return nil, err
-			}
+		}
+		if len(keys) > 0 { // git keeps no group without members
 			link(linkGroups, group, keys)
 		}
 	}
@@ -162,11 +170,6 @@ func (c *Clan) linkOwners(ref Ref, keys []string, after linkSet) error {
 		take(linkMachines, ageHolder(machine, own))
 	}
 	return nil
-}
-
-func (c *Clan) groupExists(group string) (bool, error) {
-	groups, err := c.readDir(groupsDir, "group")
-	return slices.Contains(groups, group), err
 }
 
 func ageHolder(name string, recipients []string) Holder {

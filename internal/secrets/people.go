@@ -20,13 +20,6 @@ const (
 	keyName     = "key.json"
 )
 
-// Group is a named set of readers.
-type Group struct {
-	Name string
-	// Users and Machines are its members, sorted.
-	Users, Machines []string
-}
-
 // Close releases the repository.
 func (p people) Close() error { return p.root.Close() }
 

@@ -3,7 +3,6 @@ package secrets
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 )
@@ -74,17 +73,6 @@ func RemoveUserKey(l Layout, user, public string) ([]File, []string, error) {
 	}
 	lost := slices.DeleteFunc(users[i].Recipients(), func(key string) bool { return key != public })
 	return []File{{Path: file, Data: data}}, lost, nil
-}
-
-// leaveGroups gives the links by which a user is in groups, as gone.
-func leaveGroups(l Layout, user string) (files []File, err error) {
-	groups, err := l.Groups()
-	for _, group := range groups {
-		if slices.Contains(group.Users, user) {
-			files = append(files, File{Path: path.Join(groupsDir, group.Name, linkUsers, user), Gone: true})
-		}
-	}
-	return files, err
 }
 
 // SetRecoveryKey gives the key.json of the recovery key, or nothing if it is

@@ -163,6 +163,79 @@ func TestClanAdministrators(t *testing.T) {
 	}
 }
 
+// Who is in a group reads what the group reads, and nothing else.
+func TestClanGroups(t *testing.T) {
+	w := clanWorld(t)
+	w.fleet.Machines["web"].Store.Groups = []string{"ops"}
+	layout, err := secrets.OpenClan(w.root, secrets.ClanOptions{
+		Own: w.fleet.Identities.Recipients(), Groups: map[string][]string{"web": {"ops"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { layout.Close() })
+	w.fleet.Layout = layout
+	public, ids := keyPair(t)
+	other := w.as(ids)
+	reads := func(machine, name string) bool {
+		_, err := other.fleet.Get(t.Context(), machine, name)
+		if err != nil && !noKeyAtHand(err) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	bob := secrets.Member{Name: "bob"}
+	report, err := w.fleet.JoinGroup(t.Context(), "ops", bob, public, keysOptions)
+	must(t, report, err)
+	if !reads("web", "a/f") || reads("db", "a/f") {
+		t.Error("bob reads something else than what the group reads")
+	}
+	if links := w.links(); !slices.Contains(links, "sops/groups/ops/users/bob") || !slices.Contains(links, "vars/per-machine/web/a/f/groups/ops") {
+		t.Errorf("the links: %v", links)
+	}
+	w.sound()
+	if p := w.plan(Request{}); !p.Empty() {
+		t.Errorf("planned: %s", p)
+	}
+	again, err := w.fleet.JoinGroup(t.Context(), "ops", bob, "", keysOptions)
+	if must(t, again, err); len(again.Paths) > 0 {
+		t.Errorf("twice: %v", again.Paths)
+	}
+	list, err := w.fleet.ListKeys(t.Context())
+	if diff := cmp.Diff([]KeyGroup{{Name: "ops", Users: []string{"bob"}, Machines: []string{}}}, list.Groups); diff != "" || err != nil {
+		t.Errorf("%s (%v)", diff, err)
+	}
+
+	// With db in the group, it reads what only web read before.
+	report, err = w.fleet.JoinGroup(t.Context(), "ops", secrets.Member{Name: "db", Machine: true}, "", keysOptions)
+	must(t, report, err)
+	w.sound()
+	if _, err := w.fleet.LeaveGroup(t.Context(), "ops", secrets.Member{Name: "zoe"}, keysOptions); err == nil {
+		t.Error("zoe left")
+	}
+	report, err = w.fleet.LeaveGroup(t.Context(), "ops", bob, keysOptions)
+	must(t, report, err)
+	if reads("web", "a/f") || len(report.Rotate) == 0 {
+		t.Errorf("bob still reads; rotate %v", report.Rotate)
+	}
+	w.sound()
+	if report, err = w.fleet.LeaveGroup(t.Context(), "ops", secrets.Member{Name: "db", Machine: true}, keysOptions); err != nil {
+		t.Fatal(err)
+	}
+	w.sound()
+	// What db shares as a machine it goes on reading.
+	if slices.ContainsFunc(report.Reencrypted, func(name string) bool { return strings.HasPrefix(name, "db/") }) {
+		t.Errorf("encrypted anew: %v", report.Reencrypted)
+	}
+}
+
+func TestNativeHasNoGroups(t *testing.T) {
+	w := guarded(t)
+	if _, err := w.fleet.JoinGroup(t.Context(), "ops", secrets.Member{Name: "alice"}, "", keysOptions); err == nil || !strings.Contains(err.Error(), "no groups") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Two users with one key: when one goes, the other takes his links over.
 func TestClanTwinUsers(t *testing.T) {
 	w := clanWorld(t)

@@ -175,7 +175,7 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 	if len(files) > 0 {
 		c.files, c.Added = files, append(c.Added, public)
 	}
-	after := f.Layout.With(files)
+	after := f.with(files)
 	for _, e := range all {
 		if slices.Contains(e.readers, public) {
 			continue
@@ -190,15 +190,20 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 		case err != nil:
 			return fmt.Errorf("%s: %w", e.path, err)
 		default:
-			placed, err := secrets.Place(after, e.ref, data, readers)
-			if err != nil {
+			if err := c.place(after, e, data, readers); err != nil {
 				return err
 			}
-			c.files = append(c.files, placed...)
-			c.Reencrypted = append(c.Reencrypted, e.String())
 		}
 	}
 	return nil
+}
+
+// place notes a file that is encrypted anew.
+func (c *keysChange) place(after *Fleet, e envelope, data []byte, readers []string) error {
+	placed, err := secrets.Place(after.Layout, e.ref, data, readers)
+	c.files = append(c.files, placed...)
+	c.Reencrypted = append(c.Reencrypted, e.String())
+	return err
 }
 
 // RemoveKey takes a key from an administrator, or all of them and him if public

@@ -40,6 +40,15 @@ type Keys struct {
 	MachineKeys int `json:"machineKeys"`
 	// Damaged are files that nobody can read.
 	Damaged []string `json:"damaged"`
+	// Groups are named sets of readers, in the layout that has them.
+	Groups []KeyGroup `json:"groups"`
+}
+
+// KeyGroup is a named set of readers with its members, sorted.
+type KeyGroup struct {
+	Name     string   `json:"name"`
+	Users    []string `json:"users"`
+	Machines []string `json:"machines"`
 }
 
 // ListKeys shows who holds which key and what it reads. It needs no key, and of
@@ -53,7 +62,14 @@ func (f *Fleet) ListKeys(ctx context.Context) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := &Keys{Keys: []HeldKey{}, Damaged: []string{}}
+	groups, err := f.Layout.Groups()
+	if err != nil {
+		return nil, err
+	}
+	list := &Keys{Keys: []HeldKey{}, Damaged: []string{}, Groups: []KeyGroup{}}
+	for _, g := range groups {
+		list.Groups = append(list.Groups, KeyGroup{Name: g.Name, Users: append([]string{}, g.Users...), Machines: append([]string{}, g.Machines...)})
+	}
 	for _, err := range damaged {
 		list.Damaged = append(list.Damaged, err.Error())
 	}
