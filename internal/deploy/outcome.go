@@ -61,6 +61,8 @@ func (o outcome) reason() error {
 		return errors.New("the machine was restarted before its new system was confirmed")
 	case CauseKilled:
 		return errors.New("the activation was killed" + o.said())
+	case CauseFull:
+		return errors.New("the file system of /var/lib/fleet is full")
 	case CauseUncommitted:
 		return errors.New("the new system could not be made the one that is booted" + o.said())
 	}

@@ -172,6 +172,7 @@ const (
 	CauseKilled      Cause = "killed"      // together with its supervisor
 	CauseExpired     Cause = "expired"     // nobody confirmed it in time
 	CauseRejected    Cause = "rejected"    // by the driver
+	CauseFull        Cause = "full"        // the disk that the supervisor needs
 	CauseRebooted    Cause = "rebooted"    // the machine, before the confirmation
 	CauseUncommitted Cause = "uncommitted" // it could not be made permanent
 )

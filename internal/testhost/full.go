@@ -93,6 +93,8 @@ func (full) command(h *Host) (*exec.Cmd, error) {
 		"--boot", "--register=no", "--keep-unit", "--settings=no", "--console=pipe",
 		"--network-namespace-path="+filepath.Join(netnsDir, h.netns),
 		"--machine="+h.netns, "--hostname="+h.Name, "--directory="+h.disk(),
+		// A host may change its network, as a configuration does; it has one of its own.
+		"--capability=CAP_NET_ADMIN",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no")
 	cmd := exec.Command("/bin/bash-static", args...)
 	cmd.Dir = "/"

@@ -28,7 +28,7 @@ from=$(readlink /run/current-system || true)
 link=$(readlink /nix/var/nix/profiles/system || true)
 printf 'from=%s\nlink=%s\nsince=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" >>"$dir/plan"
 echo "$id" >"$dir/id"
-for word in confirmed rejected expired failed killed rebooted; do
+for word in confirmed rejected expired failed killed full rebooted; do
   echo "$word" >"$dir/$word"
 done
 if [ -d /run/systemd/system ]; then

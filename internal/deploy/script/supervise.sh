@@ -6,7 +6,7 @@
 #   begun      the activation was started
 #   code       its exit status
 #   decision   what is to become of it: a link to one of the prepared files
-#              confirmed, rejected, expired, failed, killed, rebooted; whoever
+#              confirmed, rejected, expired, failed, killed, full, rebooted; whoever
 #              makes the link first has decided
 #   result     the end: done CODE | rolled-back WHY CODE | failed WHY CODE
 #              (it is as it was, or there is nothing to go back to) |
@@ -100,6 +100,7 @@ tidy() {
     place=$(cat "$dir/armed")
     rm -f "$place/multi-user.target.wants/fleet-recover-once.service" "$place/fleet-recover-once.service" "$place/org.fleet.recover.plist"
   fi
+  [ -z "$rebooted" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload # which knows the unit that armed us
   # The names begin with a time: the last five are kept.
   for old in "$state"/[0-9]*; do echo "$old"; done | sort -r | tail -n +6 | while read -r old; do
     [ "$old" = "$dir" ] || rm -rf "$old"
@@ -155,7 +156,7 @@ if [ ! -e "$dir/decision" ]; then
     phase activating
     apply "$out" test
     code=$?
-    put code "$code" || decide failed
+    put code "$code" || decide full
     case $class:$code in
     *:0 | nixos:4 | nixos:100) ;;
     *) decide failed ;;
