@@ -23,7 +23,10 @@ that it is there, is up to date, is encrypted if and only if it is secret, can b
 read by exactly those who should and opens with your keys, and that the two
 halves of each machine's key belong together. When all machines are selected the
 whole repository is looked at: values that nothing declares any more, keys that
-cannot be used, files that an interrupted run has left.
+cannot be used, files that an interrupted run has left, and the sops files that
+you keep beside the values: that each is encrypted to those whom the first rule
+of .sops.yaml that fits it names, that none lies there in plain, and that the
+keys that .sops.yaml names after machines are theirs.
 
 With --remote the machines themselves are looked at too: that the age key on each
 is the one of its key.json, so that it can decrypt its secrets, and that these
@@ -132,6 +135,8 @@ none is named) to exactly those who should read them. No value changes and no
 file is removed. Who is missing is added. Who should not read a secret is taken
 out, and the secret gets a new data key; but they know its value as it is, and
 the history of the repository keeps it: fleet names the values to replace.
+When all machines are selected the same is done, as .sops.yaml says, with the
+sops files that you keep beside the values.
 
 What it cannot mend is shown at the end, as by fleet vars check.`,
 		Example: `  fleet vars fix --dry-run
@@ -167,7 +172,7 @@ func (s *evaluation) fixVars(ctx context.Context, o fixOptions) error {
 		return err
 	}
 	defer done()
-	report, failed := values.Fix(ctx, vars.FixOptions{DryRun: o.dryRun, Commit: o.commit, Now: s.Now})
+	report, failed := values.Fix(ctx, vars.FixOptions{DryRun: o.dryRun, Commit: o.commit, Whole: len(s.names) == len(s.fleet.Inventory.Machines), Now: s.Now})
 	if report == nil {
 		return failed
 	}

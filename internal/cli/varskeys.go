@@ -217,7 +217,10 @@ func (a *App) varsKeysAddCmd() *cobra.Command {
 		Short: "Add an administrator, a key of one, or the recovery key",
 		Long: `Add an administrator, another key of one, or the recovery key. Every secret and
 every machine's private key is encrypted for the new key too, as far as you can
-open them, in one transaction: whoever is added reads everything at once.
+open them, in one transaction: whoever is added reads everything at once. Where
+.sops.yaml names another key of the same user, the new one comes beside it; a new
+administrator reads the sops files that you keep beside the values once you name
+the key there, and run fleet vars fix.
 
 The recovery key reads everything and belongs to nobody: keep it away from all
 computers. With --new it is made here; its private part is printed once on the
@@ -348,8 +351,8 @@ func (a *App) varsKeysRemoveCmd() *cobra.Command {
 		Use:   "remove [USER]",
 		Short: "Remove an administrator, a key of one, or the recovery key",
 		Long: `Remove an administrator, a key of one, or the recovery key. Every file that
-could be read with it is encrypted anew with a new data key, all of them or none.
-The values stay known to whoever had the key: standard output lists them, with
+could be read with it is encrypted anew with a new data key, all of them or none,
+and the key is taken out of .sops.yaml. The values stay known to whoever had the key: standard output lists them, with
 the commands that make new ones.
 
 The last administrator cannot be removed, nor your own only way in.
@@ -395,7 +398,8 @@ func (a *App) varsKeysRotateCmd() *cobra.Command {
 		Use:   "rotate MACHINE",
 		Short: "Make a new key for a machine",
 		Long: `Make a new age key for a machine, and encrypt everything that the machine reads
-to it and no longer to the old one. The machine is not contacted and may be off:
+to it and no longer to the old one, also in .sops.yaml and the sops files that
+you keep beside the values. The machine is not contacted and may be off:
 its next update puts the new key in place. Until then it goes on with what it has.
 
 If the old key was disclosed, so are the values that it could read: make them

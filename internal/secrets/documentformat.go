@@ -97,3 +97,20 @@ func sniff(data []byte) format {
 func hasLine(data []byte, text string) bool {
 	return bytes.HasPrefix(data, []byte(text)) || bytes.Contains(data, []byte("\n"+text))
 }
+
+// IsPrivateKey tells whether a file is an age or PEM private key in plain, and
+// not only a text with one in it.
+func IsPrivateKey(data []byte) bool {
+	if !bytes.Contains(data, []byte("PRIVATE KEY-----")) && !bytes.Contains(data, []byte("AGE-SECRET-KEY-1")) {
+		return false
+	}
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		return bytes.HasPrefix(line, []byte("AGE-SECRET-KEY-")) ||
+			bytes.HasPrefix(line, []byte("-----BEGIN ")) && bytes.HasSuffix(line, []byte("PRIVATE KEY-----"))
+	}
+	return false
+}

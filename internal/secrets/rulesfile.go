@@ -116,8 +116,11 @@ func (f *ruleFields) groups() ([]RuleGroup, error) {
 		// spaces tells that sops takes spaces out of these keys.
 		spaces bool
 	}{
-		{"pgp", f.PGP, true}, {"kms", f.KMS, true}, {"gcp_kms", f.GCPKMS, true},
-		{"azure_keyvault", f.AzureKeyVault, false}, {"hc_vault_transit_uri", f.VaultURI, false},
+		{"pgp", f.PGP, true},
+		{"kms", f.KMS, true},
+		{"gcp_kms", f.GCPKMS, true},
+		{"azure_keyvault", f.AzureKeyVault, false},
+		{"hc_vault_transit_uri", f.VaultURI, false},
 	} {
 		keys, err := keyField(kind.name, kind.value)
 		if err != nil {

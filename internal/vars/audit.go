@@ -22,8 +22,8 @@ type Audit struct {
 }
 
 // Audit is [Fleet.Check], and with whole a look at all that lies in the
-// repository: what nothing declares any more, keys that cannot be used, and what
-// an interrupted run has left. Whole is for when all machines were selected;
+// repository: what nothing declares any more, keys that cannot be used, sops
+// files beside the values, and what an interrupted run has left. Whole is for when all machines were selected;
 // those that do not evaluate are missing in f.Machines, and nothing that they
 // may declare is taken for an orphan.
 func (f *Fleet) Audit(ctx context.Context, whole bool) (*Audit, error) {
@@ -42,13 +42,21 @@ func (f *Fleet) Audit(ctx context.Context, whole bool) (*Audit, error) {
 	for _, damaged := range survey.Damaged {
 		a.add(nil, damaged.Path, damaged.Err.Error(), "restore it from git")
 	}
-	if err := f.auditLeftovers(ctx, a, survey); err != nil || !whole {
-		return a, err
+	r, err := openRepo(ctx, f.Root, f.Env)
+	if err != nil {
+		return nil, err
+	}
+	f.auditLeftovers(a, r, survey)
+	if !whole {
+		return a, nil
 	}
 	for _, link := range survey.Dangling {
 		a.add(nil, link, "it is a link that leads to nothing in the repository", "run `git rm "+link+"`")
 	}
 	if err := f.auditOrphans(a, survey); err != nil {
+		return nil, err
+	}
+	if err := f.auditDocuments(ctx, a, r, survey); err != nil {
 		return nil, err
 	}
 	return a, f.auditPeople(a, survey)
@@ -60,21 +68,16 @@ func (a *Audit) add(machines []string, value, problem, mend string) {
 
 // auditLeftovers finds what an interrupted run has left: with its journal it can
 // be completed, without it staged files only lie around.
-func (f *Fleet) auditLeftovers(ctx context.Context, a *Audit, survey *secrets.Survey) error {
-	r, err := openRepo(ctx, f.Root, f.Env)
-	if err != nil {
-		return err
-	}
+func (f *Fleet) auditLeftovers(a *Audit, r *repo, survey *secrets.Survey) {
 	if _, err := os.Stat(r.journalFile()); err == nil {
 		a.add(nil, "", "a run that changes values was interrupted, or is still at it", "run `fleet vars fix`, which completes it")
-		return nil
+		return
 	}
 	for _, file := range survey.Hidden {
 		if strings.HasSuffix(file, stageSuffix) {
 			a.add(nil, file, "an interrupted run has left it", "run `rm "+file+"`")
 		}
 	}
-	return nil
 }
 
 // auditPeople notes how easily all secrets could be lost.

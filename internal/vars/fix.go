@@ -19,12 +19,16 @@ type FixOptions struct {
 	DryRun bool
 	// Commit makes one git commit of exactly the files that were written.
 	Commit bool
+	// Whole says that all machines were selected, so that the sops files that
+	// people keep beside the values are mended too.
+	Whole  bool
 	Limits Limits
 	Now    func() time.Time
 }
 
 // Mend is one secret that is encrypted anew; its value stays. File is empty for
-// the private key of a machine.
+// the private key of a machine, and so is all but the path for a sops file that
+// is no value.
 type Mend struct {
 	ID
 	File string `json:"file,omitempty"`
@@ -35,7 +39,12 @@ type Mend struct {
 	Path string `json:"path"`
 }
 
-func (m Mend) String() string { return Rewrap{ID: m.ID, File: m.File}.String() }
+func (m Mend) String() string {
+	if m.ID == (ID{}) {
+		return m.Path
+	}
+	return Rewrap{ID: m.ID, File: m.File}.String()
+}
 
 // Fixed is what [Fleet.Fix] has done or, in a dry run, would do.
 type Fixed struct {
@@ -59,7 +68,8 @@ type Rotation struct {
 // exactly those who should read them. No value changes and no file is removed.
 // Where somebody is taken out the data key is a new one. Left alone, because it
 // would take a secret from its machine, is what is deployed to a machine whose
-// keys are missing or do not belong together; [Fleet.Check] tells of those. The
+// keys are missing or do not belong together; [Fleet.Check] tells of those. Sops
+// files that are no values are given to whom their rule in .sops.yaml names. The
 // error tells what could not be mended, the report what was nevertheless.
 func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
 	r, err := openRepo(ctx, f.Root, f.Env)
@@ -68,7 +78,7 @@ func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
 	}
 	fixed := &Fixed{Mended: []Mend{}, Rotate: []Rotation{}}
 	if opts.DryRun {
-		x, err := f.fix(ctx, fixed, opts.Now())
+		x, err := f.fix(ctx, r, fixed, opts)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +90,7 @@ func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
 	}
 	defer done()
 	fixed.Recovered = t.recovered
-	x, err := f.fix(ctx, fixed, opts.Now())
+	x, err := f.fix(ctx, r, fixed, opts)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("interrupted, so nothing was changed: %w", err)
 	}
@@ -116,12 +126,12 @@ type fixer struct {
 
 // fix finds out what is to be written. The errors of single secrets are in the
 // fixer; with err nothing may be written.
-func (f *Fleet) fix(ctx context.Context, fixed *Fixed, now time.Time) (*fixer, error) {
+func (f *Fleet) fix(ctx context.Context, r *repo, fixed *Fixed, opts FixOptions) (*fixer, error) {
 	g, err := NewGraph(f.Machines)
 	if err != nil {
 		return nil, err
 	}
-	x := &fixer{Fleet: f, fixed: fixed, now: now}
+	x := &fixer{Fleet: f, fixed: fixed, now: opts.Now()}
 	if x.people, err = f.readers(); err != nil {
 		return nil, err
 	}
@@ -151,6 +161,11 @@ func (f *Fleet) fix(ctx context.Context, fixed *Fixed, now time.Time) (*fixer, e
 	}
 	for _, id := range g.order {
 		if err := x.generator(ctx, g.nodes[id], wrong); err != nil {
+			return nil, err
+		}
+	}
+	if opts.Whole {
+		if err := x.documents(ctx, r); err != nil {
 			return nil, err
 		}
 	}
@@ -221,25 +236,33 @@ func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, n *Node) (err
 	default:
 		return nil
 	}
+	rotate := "give the machine a new key, and then new values"
+	if m.File != "" {
+		rotate = x.regenerate(m.ID)
+	}
+	if x.add(m, envelope, err, rotate) {
+		x.files = append(x.files, links...)
+	}
+	return nil
+}
+
+// add takes a secret that was encrypted anew into the work, unless err says that
+// it could not be. rotate is how to replace what somebody knows who is removed.
+func (x *fixer) add(m Mend, data []byte, err error, rotate string) bool {
 	if noKeyAtHand(err) {
 		x.locked, x.lockedErr = append(x.locked, m.String()), err
-		return nil
+		return false
 	}
 	if err != nil {
 		x.errs = multierror.Append(x.errs, fmt.Errorf("%s: %w", m.Path, err))
-		return nil
+		return false
 	}
-	x.files = append(append(x.files, secrets.File{Path: m.Path, Data: envelope}), links...)
+	x.files = append(x.files, secrets.File{Path: m.Path, Data: data})
 	x.fixed.Mended = append(x.fixed.Mended, m)
-	if len(m.Remove) == 0 {
-		return nil
+	if len(m.Remove) > 0 {
+		x.fixed.Rotate = append(x.fixed.Rotate, Rotation{Value: m.String(), KnownBy: m.Remove, Mend: rotate})
 	}
-	rotation := Rotation{Value: m.String(), KnownBy: m.Remove, Mend: "give the machine a new key, and then new values"}
-	if m.File != "" {
-		rotation.Mend = x.regenerate(m.ID)
-	}
-	x.fixed.Rotate = append(x.fixed.Rotate, rotation)
-	return nil
+	return true
 }
 
 // regenerate is the command that makes new values.

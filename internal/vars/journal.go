@@ -280,7 +280,7 @@ func (t *transactor) end() error {
 	return nil
 }
 
-// write stages a file, synced, or a link.
+// write stages a file, synced, or a link. What is replaced keeps its mode.
 func (t *transactor) write(name string, file secrets.File) error {
 	name = filepath.FromSlash(name)
 	if err := t.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -289,12 +289,16 @@ func (t *transactor) write(name string, file secrets.File) error {
 	if file.Link != "" {
 		return t.root.Symlink(file.Link, name)
 	}
-	f, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	mode := fs.FileMode(0o644)
+	if info, err := t.root.Lstat(filepath.FromSlash(file.Path)); err == nil && info.Mode().IsRegular() {
+		mode = info.Mode().Perm()
+	}
+	f, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(file.Data)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 }
 
 // syncFolders makes the names in all folders of the transaction durable.

@@ -29,7 +29,8 @@ type KeysReport struct {
 	// Added and Removed are public keys.
 	Added   []string `json:"added"`
 	Removed []string `json:"removed"`
-	// Reencrypted are the values and machine keys whose readers have changed.
+	// Reencrypted are the values and machine keys whose readers have changed, and
+	// the paths of sops files that are neither.
 	Reencrypted []string `json:"reencrypted"`
 	// Locked are those that were to be readable with an added key and could not
 	// be opened. They are unchanged.
@@ -37,7 +38,8 @@ type KeysReport struct {
 	// Rotate is what the holders of removed keys have seen, in the order in which
 	// it is to be made anew: the keys of machines first.
 	Rotate []Seen `json:"rotate"`
-	// Damaged says which files nobody can read; they were left alone.
+	// Damaged says which files were left alone, and why: nobody can read them, or
+	// they cannot do without a key that was removed.
 	Damaged []string `json:"damaged"`
 	// Paths are the files written or removed, sorted.
 	Paths []string `json:"paths"`
@@ -53,6 +55,7 @@ type Seen struct {
 // keysChange is what a change of keys comes down to.
 type keysChange struct {
 	KeysReport
+	repo    *repo
 	files   []secrets.File
 	message string
 	// keep is called before anything is written; it may be nil.
@@ -65,14 +68,14 @@ func (f *Fleet) changeKeys(ctx context.Context, o KeysOptions, plan func(*keysCh
 		Added: []string{}, Removed: []string{}, Reencrypted: []string{}, Locked: []string{},
 		Rotate: []Seen{}, Damaged: []string{}, Paths: []string{},
 	}}
+	var err error
+	if c.repo, err = openRepo(ctx, f.Root, f.Env); err != nil {
+		return nil, err
+	}
 	var t *transactor
 	if !o.DryRun {
-		r, err := openRepo(ctx, f.Root, f.Env)
-		if err != nil {
-			return nil, err
-		}
 		var done func()
-		if t, done, err = r.begin(ctx, o.Limits.withDefaults(), nil); err != nil {
+		if t, done, err = c.repo.begin(ctx, o.Limits.withDefaults(), nil); err != nil {
 			return nil, err
 		}
 		defer done()
@@ -125,8 +128,19 @@ func (f *Fleet) AddKey(ctx context.Context, user, public string, o KeysOptions) 
 		if err != nil {
 			return err
 		}
+		users, err := f.Layout.Users()
+		if err != nil {
+			return err
+		}
 		c.message = "feat(vars): add administrator " + user
-		return c.admit(ctx, f, "administrator "+user, public, files)
+		if err := c.admit(ctx, f, "administrator "+user, public, files); err != nil {
+			return err
+		}
+		i := slices.IndexFunc(users, func(holder secrets.Holder) bool { return holder.Name == user })
+		if i < 0 || len(files) == 0 {
+			return nil
+		}
+		return c.documents(ctx, f, c.admitStep(users[i].Recipients(), secrets.NormalizeRecipient(public)), o)
 	})
 }
 
@@ -297,7 +311,7 @@ func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, files []se
 		c.Reencrypted = append(c.Reencrypted, e.String())
 		c.Rotate = append(c.Rotate, e.rotation())
 	}
-	return nil
+	return c.documents(ctx, f, c.expelStep(gone), o)
 }
 
 // rotation says how a new value is made.
@@ -353,6 +367,7 @@ func (f *Fleet) RotateMachineKey(ctx context.Context, machine string, o KeysOpti
 		for _, e := range all {
 			c.Reencrypted = append(c.Reencrypted, e.String())
 		}
-		return nil
+		gone := slices.DeleteFunc(slices.Clone(old), func(key string) bool { return len(owners[key]) > 1 })
+		return c.documents(ctx, f, c.rotateStep(gone, after.Recipients()[0]), o)
 	})
 }
