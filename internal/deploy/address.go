@@ -78,6 +78,9 @@ func (a Address) onTarget(command string) string {
 	if a.SSH.Port != 0 {
 		words = append(words, "-p", fmt.Sprint(a.SSH.Port))
 	}
+	if a.SSH.Jump != "" && a.SSH.Jump != "none" {
+		words = append(words, "-J", a.SSH.Jump)
+	}
 	host := a.SSH.Host
 	if a.SSH.User != "" {
 		host = a.SSH.User + "@" + host

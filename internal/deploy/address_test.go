@@ -50,6 +50,7 @@ func TestParseAddressErrors(t *testing.T) {
 func TestCommandsForPeople(t *testing.T) {
 	for _, test := range []struct{ address, run, room string }{
 		{"ssh://root@cinnabar:2222", "ssh -p 2222 root@cinnabar true", "ssh -p 2222 root@cinnabar nix-collect-garbage --delete-older-than 14d"},
+		{"cinnabar?ProxyJump=a,b:1", "ssh -J a,b:1 cinnabar true", "ssh -J a,b:1 cinnabar nix-collect-garbage --delete-older-than 14d"},
 		{"cinnabar", "ssh cinnabar true", "ssh cinnabar nix-collect-garbage --delete-older-than 14d"},
 		{"local", "true", "nix-collect-garbage --delete-older-than 14d"},
 		{"root:/a", "true", "nix store gc --store 'local?root=/a'"},

@@ -38,6 +38,8 @@ type Config struct {
 	KeepAlive time.Duration
 	// KeepAliveMax is how many unanswered questions close the connection. Zero: 4.
 	KeepAliveMax int
+
+	through []string // jump hosts on whose behalf the host is reached
 }
 
 const (

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -50,29 +49,76 @@ func (d *Dialer) dial(ctx context.Context, cfg Config) (conn *Conn, waited bool,
 	defer keys.close()
 
 	timeout := cmp.Or(cfg.ConnectTimeout, s.connectTimeout, connectTimeout)
-	deadline := time.Now().Add(timeout)
-	address := net.JoinHostPort(s.host, strconv.Itoa(s.port))
 	name := cfg.Target.Host
 	if s.host != name || s.port != 22 {
-		name += " (" + address + ")"
+		name += " (" + s.address() + ")"
 	}
-	raw, err := (&net.Dialer{Deadline: deadline}).DialContext(ctx, s.network, address)
+	raw, err := d.connect(ctx, cfg, s, name, timeout)
 	if err != nil {
-		return nil, false, reachError(ctx, name, timeout, err)
+		return nil, false, err
 	}
-	raw.SetDeadline(deadline)
 	wire := &wire{Conn: raw}
 	client, err := handshake(ctx, wire, s.user, name, timeout, check, keys)
 	if err != nil {
 		raw.Close()
-		return nil, keys.waited, err
+		return nil, keys.waited, proxyError(ctx, raw, err)
 	}
 	raw.SetDeadline(time.Time{})
 	return newConn(d, cfg, s.user, client, wire), false, nil
 }
 
-// handshake makes an SSH connection of a byte stream, which may come from a
-// dial or, one day, from a jump host.
+// connect makes the byte stream to a host: directly, through jump hosts or by
+// a ProxyCommand. It has its deadline set for the exchange of keys.
+func (d *Dialer) connect(ctx context.Context, cfg Config, s settings, name string, timeout time.Duration) (net.Conn, error) {
+	hops, err := parseJump(cmp.Or(cfg.Target.Jump, s.proxyJump))
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", name, err)
+	}
+	var raw net.Conn
+	var deadline time.Time
+	switch {
+	case len(hops) > 0:
+		raw, deadline, err = d.jump(ctx, cfg, s, hops, name, timeout)
+	case s.proxyCommand != "":
+		deadline = time.Now().Add(timeout)
+		if raw, err = startProxy(cfg, s.proxyCommand); err != nil {
+			err = fmt.Errorf("connect to %s: start its ProxyCommand: %w", name, err)
+		}
+	default:
+		deadline = time.Now().Add(timeout)
+		if raw, err = (&net.Dialer{Deadline: deadline}).DialContext(ctx, s.network, s.address()); err != nil {
+			err = reachError(ctx, name, timeout, err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	raw.SetDeadline(deadline)
+	return raw, nil
+}
+
+// jump connects through jump hosts. The time for the last step starts when they
+// are reached.
+func (d *Dialer) jump(ctx context.Context, cfg Config, s settings, hops []Target, name string, timeout time.Duration) (net.Conn, time.Time, error) {
+	via, leave, err := d.enter(ctx, cfg, hops)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("reach %s: %w", name, err)
+	}
+	deadline := time.Now().Add(timeout)
+	bounded, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	raw, err := via.dial(bounded, s.address(), leave)
+	if err != nil {
+		leave()
+		if bounded.Err() != nil {
+			return nil, deadline, reachError(ctx, name+" through "+via.conn.host, timeout, os.ErrDeadlineExceeded)
+		}
+		return nil, deadline, jumpError(name, via.conn.host, err)
+	}
+	return raw, deadline, nil
+}
+
+// handshake makes an SSH connection of a byte stream.
 func handshake(ctx context.Context, wire *wire, user, name string, timeout time.Duration, check *hostKeyCheck, keys *credentials) (*ssh.Client, error) {
 	stop := context.AfterFunc(ctx, func() {
 		wire.Close()

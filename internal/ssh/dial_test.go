@@ -198,14 +198,13 @@ func TestOpenSSHConfiguration(t *testing.T) {
 	s.write(t, "conf", strings.Join([]string{
 		"Host galena", " HostName 127.0.0.1", " Port " + strconv.Itoa(s.port), " User root",
 		" IdentityFile ~/user", " HostKeyAlias galena.example", " UserKnownHostsFile " + s.path("known_hosts"),
-		"Host behind", " ProxyJump bastion", "Host wrapped", " ProxyCommand nc %h %p",
+		"Host passing", " ProxyUseFdpass yes", " ProxyCommand nc %h %p",
 		"Host plain", " ProxyJump none", " HostName 127.0.0.1", " Port " + strconv.Itoa(freePort(t)),
 	}, "\n"), 0o600)
 	cfg := Config{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, File: s.path("conf")}
 
 	for host, says := range map[string]string{
-		"behind":   "proxyjump bastion",
-		"wrapped":  "proxycommand nc",
+		"passing":  "ProxyUseFdpass",
 		"plain":    "connection refused",
 		"-oUser=x": "hostname contains invalid characters",
 	} {

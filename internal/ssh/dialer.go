@@ -20,6 +20,7 @@ type Dialer struct {
 
 	mu    sync.Mutex
 	locks map[string]*keyFileLock // by the path of the key
+	hops  map[string]*hop         // by configuration and target
 }
 
 var errNobodyToAsk = errors.New("there is nobody to ask")

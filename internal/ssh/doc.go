@@ -6,8 +6,9 @@
 //
 //   - A host's key is always checked, against the keys that the fleet pinned
 //     and against known_hosts. Nothing is trusted on first use.
-//   - Hosts are reached as OpenSSH would reach them: `ssh -G` is asked for the
-//     effective configuration. What we cannot do of it is an error, not ignored.
+//   - Hosts are reached as OpenSSH would reach them, through jump hosts or a
+//     ProxyCommand too: `ssh -G` is asked for the effective configuration. What
+//     we cannot do of it is an error, not ignored.
 //   - Every wait is bounded: by the caller's context, by the connect timeout
 //     (which covers the key exchange too) and by keep-alives, which close a
 //     connection whose other side has gone silent.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,9 +29,14 @@ type settings struct {
 	userKnownHosts   []string
 	globalKnownHosts []string
 	revokedHostKeys  string
+	proxyJump        string
+	proxyCommand     string
 	connectTimeout   time.Duration
 	unsupported      string // the first setting that we cannot honour
 }
+
+// address is host and port as for net.Dial.
+func (s settings) address() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
 
 // resolve finds the settings for the target: from `ssh -G` where OpenSSH is
 // installed, else OpenSSH's defaults.
@@ -87,6 +93,7 @@ func askOpenSSH(ctx context.Context, program string, cfg Config) (string, error)
 // parseSettings reads what `ssh -G` prints: a keyword and its value per line.
 func parseSettings(out string) (settings, error) {
 	s := settings{network: "tcp"}
+	passes := false // ProxyCommand would hand us a socket
 	for line := range strings.Lines(out) {
 		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
 		none := value == "" || value == "none"
@@ -129,14 +136,23 @@ func parseSettings(out string) (settings, error) {
 				seconds, err = strconv.Atoi(value)
 				s.connectTimeout = time.Duration(seconds) * time.Second
 			}
-		case "proxyjump", "proxycommand":
-			if !none && s.unsupported == "" {
-				s.unsupported = key + " " + value
+		case "proxyjump":
+			if !none {
+				s.proxyJump = value
 			}
+		case "proxycommand":
+			if !none {
+				s.proxyCommand = value
+			}
+		case "proxyusefdpass":
+			passes = value == "yes"
 		}
 		if err != nil {
 			return settings{}, fmt.Errorf("ssh -G says %q: %w", strings.TrimSpace(line), err)
 		}
+	}
+	if passes && s.proxyCommand != "" {
+		s.unsupported = "ProxyUseFdpass"
 	}
 	if s.host == "" || s.user == "" || s.port < 1 || s.port > 65535 || s.connectTimeout < 0 {
 		return settings{}, errors.New("ssh -G gave no usable host name, user, port or timeout")
@@ -177,6 +193,7 @@ func (s *settings) expand(cfg Config) {
 		}
 	}
 	s.revokedHostKeys = path(s.revokedHostKeys)
+	s.proxyCommand = tokens.Replace(s.proxyCommand)
 	s.identityFiles = append(append([]string{}, cfg.IdentityFiles...), s.identityFiles...)
 	switch name, isVariable := strings.CutPrefix(s.identityAgent, "$"); {
 	case s.identityAgent == "" || s.identityAgent == "SSH_AUTH_SOCK":

@@ -25,6 +25,11 @@ func TestParseTarget(t *testing.T) {
 		"root@[fd00::1]:22":          {User: "root", Host: "fd00::1", Port: 22},
 		"ssh://[fe80::1%eth0]:22":    {Host: "fe80::1%eth0", Port: 22},
 		"first.last@corp.de@bastion": {User: "first.last@corp.de", Host: "bastion"},
+
+		"root@cinnabar?ProxyJump=bastion":              {User: "root", Host: "cinnabar", Jump: "bastion"},
+		"ssh://[fd00::1]:22/?proxyjump=me@a:1,ssh://b": {Host: "fd00::1", Port: 22, Jump: "me@a:1,b"},
+		"cinnabar?ProxyJump=[fd00::2]:1":               {Host: "cinnabar", Jump: "[fd00::2]:1"},
+		"cinnabar?ProxyJump=none":                      {Host: "cinnabar", Jump: "none"},
 	}
 	for text, want := range good {
 		if got, err := ParseTarget(text); err != nil || got != want {
@@ -53,6 +58,15 @@ func TestParseTarget(t *testing.T) {
 		"http://host":             `unknown scheme "http"`,
 		"ssh-ng://host":           `unknown scheme "ssh-ng"`,
 		"host\nProxyCommand evil": "the host is not valid",
+
+		"host?":                         "only ProxyJump=HOST",
+		"host?ProxyJump=":               "only ProxyJump=HOST",
+		"host?ProxyJump=a?ProxyJump=b":  "only ProxyJump=HOST",
+		"host?ProxyCommand=evil":        "only ProxyJump=HOST",
+		"host?ProxyJump=a&User=b":       "the host is not valid",
+		"host?ProxyJump=-oProxyCommand": "the host is not valid",
+		"host?ProxyJump=a,,b":           "the host is not valid",
+		"host?ProxyJump=$(id)":          "the host is not valid",
 	}
 	for text, says := range bad {
 		if got, err := ParseTarget(text); err == nil || !strings.Contains(err.Error(), says) {
@@ -62,7 +76,7 @@ func TestParseTarget(t *testing.T) {
 }
 
 func FuzzParseTarget(f *testing.F) {
-	for _, seed := range []string{"ssh://root@cinnabar:22", "[fd00::1]:22", "u@fe80::1%e", "a:b", "::", "[]", "@"} {
+	for _, seed := range []string{"ssh://root@cinnabar:22", "[fd00::1]:22", "u@fe80::1%e", "a?ProxyJump=b,u@[::1]:2", "a:b", "::", "[]", "@"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -74,7 +88,7 @@ func FuzzParseTarget(f *testing.F) {
 		if err != nil || again != target {
 			t.Errorf("%q: %+v becomes %q: %+v, %v", text, target, target, again, err)
 		}
-		if strings.HasPrefix(target.Host, "-") || strings.HasPrefix(target.User, "-") || strings.ContainsAny(target.Host+target.User, " \n'\"`$;|&\\") {
+		if strings.HasPrefix(target.Host, "-") || strings.HasPrefix(target.User, "-") || strings.ContainsAny(target.Host+target.User+target.Jump, " \n'\"`$;|&\\") {
 			t.Errorf("%q: dangerous: %+v", text, target)
 		}
 	})

@@ -201,6 +201,7 @@ type link struct {
 	mu    sync.Mutex
 	dead  bool
 	conns []net.Conn
+	count int // of connections so far
 }
 
 func newLink(t testing.TB, to string) *link {
@@ -227,6 +228,7 @@ func newLink(t testing.TB, to string) *link {
 			context.AfterFunc(ctx, func() { near.Close(); far.Close() })
 			l.mu.Lock()
 			l.conns = append(l.conns, near, far)
+			l.count++
 			l.mu.Unlock()
 			go l.carry(far, near)
 			go l.carry(near, far)
@@ -267,4 +269,10 @@ func (l *link) hangUp() {
 		c.Close()
 	}
 	l.conns = nil
+}
+
+func (l *link) connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
 }

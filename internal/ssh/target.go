@@ -16,6 +16,9 @@ type Target struct {
 	User string // empty: as configured
 	Host string // name or address, without brackets
 	Port int    // 0: as configured
+	// Jump are the hosts to go through, as in ProxyJump. Empty: as configured;
+	// "none": none.
+	Jump string
 }
 
 var (
@@ -24,15 +27,17 @@ var (
 )
 
 // ParseTarget reads ssh://[user@]host[:port], the same without ssh://, and
-// IPv6 addresses with or (where no port follows) without brackets.
+// IPv6 addresses with or (where no port follows) without brackets. After a
+// question mark, ProxyJump=HOST,… names hosts to go through.
 func ParseTarget(s string) (Target, error) {
 	wrong := func(why string) (Target, error) {
 		return Target{}, fmt.Errorf("target %q: %s; write ssh://[user@]host[:port]", s, why)
 	}
-	rest, isURL := strings.CutPrefix(s, "ssh://")
+	rest, options, hasOptions := strings.Cut(s, "?")
+	rest, isURL := strings.CutPrefix(rest, "ssh://")
 	if isURL {
 		rest = strings.TrimSuffix(rest, "/")
-	} else if scheme, _, ok := strings.Cut(s, "://"); ok {
+	} else if scheme, _, ok := strings.Cut(rest, "://"); ok {
 		return wrong("unknown scheme " + strconv.Quote(scheme))
 	}
 
@@ -51,6 +56,20 @@ func ParseTarget(s string) (Target, error) {
 		return wrong(err.Error())
 	}
 	t.Host, t.Port = host, port
+	if !hasOptions {
+		return t, nil
+	}
+	name, value, ok := strings.Cut(options, "=")
+	if !ok || !strings.EqualFold(name, "ProxyJump") || value == "" || strings.Contains(value, "?") {
+		return wrong("after ? only ProxyJump=HOST,… is understood, and other settings belong into ~/.ssh/config")
+	}
+	hops, err := parseJump(value)
+	if err != nil {
+		return Target{}, fmt.Errorf("target %q: %w", s, err)
+	}
+	if t.Jump = formatJump(hops); t.Jump == "" {
+		t.Jump = "none"
+	}
 	return t, nil
 }
 
@@ -101,6 +120,9 @@ func (t Target) String() string {
 	}
 	if t.User != "" {
 		host = t.User + "@" + host
+	}
+	if t.Jump != "" {
+		host += "?ProxyJump=" + t.Jump
 	}
 	return "ssh://" + host
 }

@@ -51,6 +51,8 @@ let
           description = ''
             Where the machine is reached: `ssh://[user@]host[:port]`, `[user@]host`,
             `local`, or `root:PATH` for a folder that stands for the machine's root.
+            `?ProxyJump=HOST,…` after the first two names hosts to go through. A user
+            other than root becomes root there by sudo or doas.
           '';
         };
         buildHost = optional types.str {
