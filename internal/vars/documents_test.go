@@ -87,7 +87,7 @@ type tiers struct {
 	*world
 	alice, bob, outsider string
 	alicePrivate         []byte
-	asBob                *secrets.Identities
+	asBob, asOutsider    *secrets.Identities
 }
 
 const plainYAML = "# about it\nb: two # behind\na: canary\n"
@@ -108,7 +108,7 @@ func newTiers(t *testing.T) *tiers {
 	w.admin("alice", w.alice)
 	w.bob, w.asBob = keyPair(t)
 	w.admin("bob", w.bob)
-	w.outsider, _ = keyPair(t)
+	w.outsider, w.asOutsider = keyPair(t)
 	w.keyJSON("sops/recovery/key.json")
 	w.generate(Request{})
 	w.write(".sops.yaml", fmt.Sprintf(`keys:
@@ -643,6 +643,20 @@ func TestAddKeyToDocuments(t *testing.T) {
 	w.agrees(private, allOfAlice...)
 	if findings, _ := w.audit(true); findings != "" {
 		t.Errorf("left:\n%s", findings)
+	}
+	report, err = w.fleet.AddKey(t.Context(), "alice", public, keysOptions)
+	if must(t, report, err); len(report.Paths) > 0 {
+		t.Errorf("again: %+v", report)
+	}
+	// What another could not open is done by who can, with the same command.
+	w.write("secrets/shared.yaml", before["secrets/shared.yaml"])
+	report, err = w.as(w.asOutsider).fleet.AddKey(t.Context(), "alice", public, keysOptions)
+	if must(t, report, err); !slices.Equal(report.Locked, []string{"secrets/shared.yaml"}) {
+		t.Errorf("got %+v", report)
+	}
+	report, err = w.fleet.AddKey(t.Context(), "alice", public, keysOptions)
+	if must(t, report, err); !slices.Equal(report.Paths, []string{"secrets/shared.yaml"}) {
+		t.Errorf("got %+v", report)
 	}
 	// Taken away again, nothing is left of it.
 	report, err = w.fleet.RemoveKey(t.Context(), "alice", public, keysOptions)

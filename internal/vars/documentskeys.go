@@ -159,6 +159,8 @@ func (c *keysChange) changeDocument(ctx context.Context, f *Fleet, d *document, 
 	readers := step.readers(d.doc.Recipients())
 	rule, _ := d.rule()
 	switch others := d.doc.Others(); {
+	case secrets.SameRecipients(readers, d.doc.Recipients()):
+		return nil
 	case rule != nil && step.lose && overlap(normal(rule.Recipients()), step.old):
 		return nil // its rule was kept, and told of
 	case rule != nil && !step.lose && !slices.Contains(normal(rule.Recipients()), readers[len(readers)-1]):

@@ -137,10 +137,11 @@ func (f *Fleet) AddKey(ctx context.Context, user, public string, o KeysOptions) 
 			return err
 		}
 		i := slices.IndexFunc(users, func(holder secrets.Holder) bool { return holder.Name == user })
-		if i < 0 || len(files) == 0 {
+		if i < 0 {
 			return nil
 		}
-		return c.documents(ctx, f, c.admitStep(users[i].Recipients(), secrets.NormalizeRecipient(public)), o)
+		public := secrets.NormalizeRecipient(public)
+		return c.documents(ctx, f, c.admitStep(without(users[i].Recipients(), []string{public}), public), o)
 	})
 }
 
