@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 
 	"github.com/creack/pty"
@@ -14,7 +15,7 @@ import (
 // typing runs a program on a terminal of its own and types one line of a file
 // whenever it asks; `^D` at the end of a line stands for that key in place of
 // Enter, `\n` for Enter in between, and no line being left for Ctrl-C. What the
-// terminal shows is its standard output: typing FILE PROGRAM ARGUMENTS...
+// terminal has shown is its standard output at the end: typing FILE PROGRAM ARGUMENTS...
 func typing() {
 	text, err := os.ReadFile(os.Args[1])
 	if err != nil {
@@ -30,11 +31,11 @@ func typing() {
 		os.Exit(2)
 	}
 	waits := []byte("\x1b[?2004h") // what a question switches on before it reads
-	var unread []byte
+	var shown, unread []byte
 	buffer := make([]byte, 4096)
 	for {
 		n, err := terminal.Read(buffer)
-		os.Stdout.Write(bytes.ReplaceAll(buffer[:n], []byte("\r"), nil))
+		shown = append(shown, buffer[:n]...)
 		unread = append(unread, buffer[:n]...)
 		for {
 			_, rest, asks := bytes.Cut(unread, waits)
@@ -54,6 +55,7 @@ func typing() {
 			break
 		}
 	}
+	os.Stdout.Write(controls.ReplaceAll(shown, nil))
 	err = cmd.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -63,6 +65,9 @@ func typing() {
 		os.Exit(2)
 	}
 }
+
+// controls are what a terminal does not show.
+var controls = regexp.MustCompile(`\r|\x1b\[[?0-9;]*[A-Za-z]`)
 
 // keys are those that type a line.
 func keys(line string) string {

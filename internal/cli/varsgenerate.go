@@ -243,12 +243,14 @@ func (s *session) runVars(ctx context.Context, p *progress, values *vars.Fleet, 
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the answers: %w", err)
 		}
-		if sources.Answers, err = vars.ParseAnswers(text); err != nil {
-			return nil, fmt.Errorf("%s: %w", o.answers, err)
+		file, err := vars.ParseAnswers(o.answers, text)
+		if err != nil {
+			return nil, err
 		}
+		sources.Answers, sources.Where = file.Answers, file.Where
 	}
 	if s.Streams.CanPrompt() {
-		sources.Prompter = prompter{s.Streams}
+		sources.Prompter = &prompter{streams: s.Streams}
 	}
 	return values.Run(ctx, plan, vars.RunOptions{
 		Builder: s.nix,
@@ -284,13 +286,36 @@ func (a *App) readFile(ctx context.Context, name string) ([]byte, error) {
 }
 
 // prompter asks the questions of generators on the terminal.
-type prompter struct{ streams *term.Streams }
+type prompter struct {
+	streams *term.Streams
+	group   string // the heading that was shown last
+}
 
-func (p prompter) Ask(ctx context.Context, q vars.Question) (string, error) {
-	label := cmp.Or(q.Prompt.Display.Label, q.Prompt.Description, q.Prompt.Name)
+func (p *prompter) Ask(ctx context.Context, q vars.Question) (string, error) {
+	display := q.Prompt.Display
+	if p.group != display.Group && display.Group != "" {
+		p.streams.Say("%s", display.Group)
+	}
+	p.group = display.Group
+	var help []string
+	for _, text := range []string{q.Prompt.Description, display.HelperText} {
+		if text = strings.TrimSpace(text); text != "" && text != q.Prompt.Name {
+			help = append(help, text)
+		}
+	}
+	label := fmt.Sprintf("%s — %s", q.ID, cmp.Or(display.Label, q.Prompt.Name))
+	if display.Label == "" && len(help) > 0 && !strings.Contains(help[0], "\n") {
+		label, help = fmt.Sprintf("%s — %s", q.ID, help[0]), help[1:]
+	}
+	switch {
+	case q.Stored:
+		label += " [empty keeps the earlier answer]"
+	case !display.Required:
+		label += " [may be empty]"
+	}
 	return p.streams.Ask(ctx, term.Question{
-		Label:     fmt.Sprintf("%s — %s", q.ID, label),
-		Help:      q.Prompt.Display.HelperText,
+		Label:     label,
+		Help:      strings.Join(help, "\n"),
 		Hidden:    strings.HasSuffix(q.Prompt.Type, "hidden"),
 		Multiline: strings.HasPrefix(q.Prompt.Type, "multiline"),
 	})

@@ -18,8 +18,8 @@ import (
 var ErrCancelled = errors.New("cancelled at the prompt")
 
 // Question is what Ask asks. Hidden answers are not echoed and are asked for
-// twice, unless Once says that a wrong one would be noticed; Multiline answers
-// end with Ctrl-D.
+// twice, unless they are empty or Once says that a wrong one would be noticed;
+// Multiline answers end with Ctrl-D.
 type Question struct {
 	Label     string
 	Help      string
@@ -46,11 +46,13 @@ func (s *Streams) Ask(ctx context.Context, q Question) (string, error) {
 		defer live.show()
 	}
 	if q.Help != "" {
-		fmt.Fprintln(s.Err, s.Paint(Faint, Clean(q.Help)))
+		for line := range strings.SplitSeq(q.Help, "\n") {
+			fmt.Fprintln(s.Err, s.Paint(Faint, Clean(line)))
+		}
 	}
 	for range attempts {
 		answer, err := s.readRaw(ctx, q.Label, q)
-		if err != nil || !q.Hidden || q.Once {
+		if err != nil || !q.Hidden || q.Once || answer == "" {
 			return answer, err
 		}
 		again, err := s.readRaw(ctx, "once more", q)

@@ -30,7 +30,11 @@ func (r *run) build(ctx context.Context) error {
 	}
 	slices.Sort(drvs)
 	drvs = slices.Compact(drvs)
-	r.tell(Event{Kind: Building, Text: fmt.Sprintf("%d scripts", len(drvs))})
+	text := fmt.Sprintf("%d scripts", len(drvs))
+	if len(drvs) == 1 {
+		text = "1 script"
+	}
+	r.tell(Event{Kind: Building, Text: text})
 	_, r.unbuilt = r.opts.Builder.Build(ctx, nix.BuildRequest{Installables: drvs, KeepGoing: true, OnEvent: r.opts.OnBuild})
 	return ctx.Err()
 }

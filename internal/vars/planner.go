@@ -1,10 +1,13 @@
 package vars
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/crs58/fleet/internal/flake"
 )
 
 // planner holds what is decided so far. Every generator is decided as if it
@@ -122,10 +125,10 @@ func (b *planner) step(n *Node, need need) *Step {
 		s.Keeps, s.From = need.present, need.source
 	}
 	if s.From == "" {
-		for _, name := range sorted(n.Def.Prompts) {
-			prompt := n.Def.Prompts[name]
+		for _, prompt := range inGroups(n.Def.Prompts) {
+			name := prompt.Name
 			lies := b.now.Generators[n.ID].Present[name] || need.to.move != nil && slices.Contains(need.to.move.Files, name)
-			s.Prompts = append(s.Prompts, Question{ID: n.ID, Prompt: prompt, Machines: n.Machines, Stored: prompt.Persist && lies})
+			s.Prompts = append(s.Prompts, Question{ID: n.ID, Prompt: prompt, Machines: n.Machines, Stored: prompt.Persist && lies, renew: need.named})
 		}
 	}
 	for _, dep := range n.DependsOn {
@@ -134,6 +137,13 @@ func (b *planner) step(n *Node, need need) *Step {
 		}
 	}
 	return s
+}
+
+// inGroups are prompts by the heading that they appear under, and by name.
+func inGroups(prompts map[string]*flake.Prompt) []*flake.Prompt {
+	return slices.SortedFunc(maps.Values(prompts), func(a, b *flake.Prompt) int {
+		return cmp.Or(strings.Compare(a.Display.Group, b.Display.Group), strings.Compare(a.Name, b.Name))
+	})
 }
 
 // wanted are the generators that were asked for, and those that they need to

@@ -18,6 +18,10 @@ type Question struct {
 	// Stored says that an earlier answer was kept, which is used again unless a
 	// new one is given.
 	Stored bool `json:"stored"`
+
+	// renew says that all values are to be made anew: whoever is there is asked
+	// although an answer is stored.
+	renew bool
 }
 
 // Env is the variable that answers the question.
@@ -34,7 +38,8 @@ func (q Question) Env() string {
 // String is how the answer is named in an answers file.
 func (q Question) String() string { return q.place() + "/" + q.Name + "/" + q.Prompt.Name }
 
-// Prompter asks a person. It returns an error when the person gives up.
+// Prompter asks a person. It returns an error when the person gives up. To say
+// nothing keeps a stored answer.
 type Prompter interface {
 	Ask(ctx context.Context, q Question) (string, error)
 }
@@ -43,6 +48,8 @@ type Prompter interface {
 // [Question.Env], then an answer that was kept, then Prompter.
 type Sources struct {
 	Answers Answers
+	// Where says where an answer stands, for errors; it may be nil.
+	Where func(names ...string) string
 	// LookupEnv is os.LookupEnv, or nil.
 	LookupEnv func(string) (string, bool)
 	// Prompter is nil when there is nobody to ask.
@@ -72,15 +79,18 @@ func (e *MissingAnswersError) Error() string {
 	return b.String()
 }
 
+// attempts is how often a person may say nothing where something is wanted.
+const attempts = 3
+
 // answer finds the answers to all questions but those that a kept answer
 // serves. Without a Prompter all that are missing are reported at once.
 func (s Sources) answer(ctx context.Context, questions []Question) (map[ID]map[string][]byte, error) {
-	given := map[ID]map[string][]byte{}
+	answers := map[ID]map[string][]byte{}
 	set := func(q Question, value string) {
-		if given[q.ID] == nil {
-			given[q.ID] = map[string][]byte{}
+		if answers[q.ID] == nil {
+			answers[q.ID] = map[string][]byte{}
 		}
-		given[q.ID][q.Prompt.Name] = []byte(value)
+		answers[q.ID][q.Prompt.Name] = []byte(value)
 	}
 	var open []Question
 	for _, q := range questions {
@@ -90,7 +100,7 @@ func (s Sources) answer(ctx context.Context, questions []Question) (map[ID]map[s
 			return nil, err
 		case ok:
 			set(q, value)
-		case q.Stored:
+		case q.Stored && (s.Prompter == nil || !q.renew):
 		case s.Prompter == nil && !q.Prompt.Display.Required:
 			set(q, "")
 		default:
@@ -101,18 +111,33 @@ func (s Sources) answer(ctx context.Context, questions []Question) (map[ID]map[s
 		return nil, &MissingAnswersError{Questions: open}
 	}
 	for _, q := range open {
-		value, err := s.Prompter.Ask(ctx, q)
+		value, err := s.ask(ctx, q)
 		if err != nil {
 			return nil, fmt.Errorf("no answer for %s, so nothing was changed: %w", q, err)
 		}
-		set(q, value)
+		if value != "" || !q.Stored {
+			set(q, value)
+		}
 	}
-	return given, nil
+	return answers, nil
+}
+
+func (s Sources) ask(ctx context.Context, q Question) (string, error) {
+	for range attempts {
+		value, err := s.Prompter.Ask(ctx, q)
+		if err != nil || value != "" || q.Stored || !q.Prompt.Display.Required {
+			return value, err
+		}
+	}
+	return "", errors.New("it may not be empty")
 }
 
 // given looks an answer up without asking.
 func (s Sources) given(q Question, all []Question) (string, bool, error) {
 	if value, ok := s.Answers[q.place()][q.Name][q.Prompt.Name]; ok {
+		if value == "" && q.Prompt.Display.Required {
+			return "", false, fmt.Errorf("%sthe answer to %s is empty, and one is required", s.where(q.place(), q.Name, q.Prompt.Name), q)
+		}
 		return value, true, nil
 	}
 	if s.LookupEnv == nil {
@@ -122,11 +147,21 @@ func (s Sources) given(q Question, all []Question) (string, bool, error) {
 	if !ok {
 		return "", false, nil
 	}
+	if value == "" && q.Prompt.Display.Required {
+		return "", false, fmt.Errorf("the variable %s is empty, and an answer is required", q.Env())
+	}
 	same := func(o Question) bool { return o.Env() == q.Env() && o.String() != q.String() }
 	if i := slices.IndexFunc(all, same); i >= 0 {
 		return "", false, fmt.Errorf("the variable %s could answer %s and %s: answer these two with --answers FILE", q.Env(), q, all[i])
 	}
 	return value, true, nil
+}
+
+func (s Sources) where(names ...string) string {
+	if s.Where == nil {
+		return ""
+	}
+	return s.Where(names...)
 }
 
 // check finds answers that answer nothing: misspelt names would otherwise be
@@ -137,7 +172,7 @@ func (s Sources) check(f *Fleet, g *Graph) error {
 		_, selected := f.Machines[place]
 		if !selected && place != "shared" {
 			if _, known := f.Inventory.Machines[place]; !known {
-				errs = append(errs, fmt.Errorf("the answers name a machine %s, which the fleet has not%s", place, flake.DidYouMean(place, sorted(f.Inventory.Machines))))
+				errs = append(errs, fmt.Errorf("%sthe answers name a machine %s, which the fleet has not%s", s.where(place), place, flake.DidYouMean(place, sorted(f.Inventory.Machines))))
 			}
 			continue
 		}
@@ -150,13 +185,13 @@ func (s Sources) check(f *Fleet, g *Graph) error {
 			node := g.Node(id)
 			if node == nil {
 				if !id.Shared() {
-					errs = append(errs, fmt.Errorf("the answers name a generator %s of %s, which does not exist%s", name, place, flake.DidYouMean(name, g.namesAt(id.Machine))))
+					errs = append(errs, fmt.Errorf("%sthe answers name a generator %s of %s, which does not exist%s", s.where(place, name), name, place, flake.DidYouMean(name, g.namesAt(id.Machine))))
 				}
 				continue
 			}
 			for _, prompt := range sorted(s.Answers[place][name]) {
 				if node.Def.Prompts[prompt] == nil {
-					errs = append(errs, fmt.Errorf("the answers name a prompt %s of generator %s, which does not exist%s", prompt, id, flake.DidYouMean(prompt, sorted(node.Def.Prompts))))
+					errs = append(errs, fmt.Errorf("%sthe answers name a prompt %s of generator %s, which does not exist%s", s.where(place, name, prompt), prompt, id, flake.DidYouMean(prompt, sorted(node.Def.Prompts))))
 				}
 			}
 		}

@@ -9,14 +9,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// typist answers with the name of the question.
+// typist gives the next answer or, without answers, the name of the question.
 type typist struct {
-	asked []string
-	err   error
+	answers []string
+	asked   []string
+	err     error
 }
 
 func (p *typist) Ask(_ context.Context, q Question) (string, error) {
 	p.asked = append(p.asked, q.String())
+	if len(p.answers) >= len(p.asked) {
+		return p.answers[len(p.asked)-1], p.err
+	}
 	return "typed " + q.String(), p.err
 }
 
@@ -43,12 +47,10 @@ func TestAnswersFromEverywhere(t *testing.T) {
 		t.Errorf("asked: %v", person.asked)
 	}
 
-	// The kept password is used again without a question, unless it is given.
-	person.asked = nil
-	w.opts.Sources.Answers = Answers{"b": {"wi-fi": {"password": "new"}}}
-	w.opts.Sources.LookupEnv = nil
+	// Nobody is there: the kept password is used again, unless another is given.
+	w.opts.Sources = Sources{Answers: Answers{"a": {"wi-fi": {"name": "x"}}, "b": {"wi-fi": {"name": "y", "password": "new"}}}}
 	w.generate(Request{Regenerate: []string{"wi-fi"}})
-	for machine, want := range map[string]string{"a": "typed a/wi-fi/name/typed a/wi-fi/password", "b": "typed b/wi-fi/name/new"} {
+	for machine, want := range map[string]string{"a": "x/typed a/wi-fi/password", "b": "y/new"} {
 		if got := w.get(machine, "wi-fi/conf"); got != want {
 			t.Errorf("%s: got %q, want %q", machine, got, want)
 		}
@@ -112,6 +114,77 @@ func TestAnswersThatAnswerNothing(t *testing.T) {
 	}
 }
 
+// A required answer is not empty, wherever it comes from; a person may try again.
+func TestEmptyAnswers(t *testing.T) {
+	w := newWorld(t, one(wifi()))
+	answers := Answers{"web": {"wi-fi": {"name": "x", "password": ""}}}
+	file, err := ParseAnswers("answers.yaml", []byte("web:\n  wi-fi:\n    name: x\n    password: ''\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		sources Sources
+		want    string
+	}{
+		{Sources{Answers: file.Answers, Where: file.Where}, "answers.yaml:4: the answer to web/wi-fi/password is empty, and one is required"},
+		{Sources{Answers: answers}, "the answer to web/wi-fi/password is empty, and one is required"},
+		{Sources{LookupEnv: lookup(map[string]string{"FLEET_PROMPT_WEB_WI_FI_NAME": ""})}, "the variable FLEET_PROMPT_WEB_WI_FI_NAME is empty, and an answer is required"},
+		{Sources{Prompter: &typist{answers: []string{"", "", "", "late"}}}, "no answer for web/wi-fi/name, so nothing was changed: it may not be empty"},
+	} {
+		w.opts.Sources = tt.sources
+		if _, err := w.run(Request{}); err == nil || err.Error() != tt.want {
+			t.Errorf("got %v, want %s", err, tt.want)
+		}
+	}
+	w.opts.Sources = Sources{Prompter: &typist{answers: []string{"", "home", "", "", "canary"}}}
+	w.generate(Request{})
+	if got := w.get("web", "wi-fi/conf"); got != "home/canary" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Whoever is there is asked when all is made anew, and may keep what was kept.
+func TestStoredAnswerIsAskedAgain(t *testing.T) {
+	w := newWorld(t, one(wifi()))
+	w.opts.Sources = Sources{Prompter: &typist{answers: []string{"home", "old"}}}
+	w.generate(Request{})
+	for _, tt := range []struct{ password, want string }{{"", "home/old"}, {"new", "home/new"}, {"", "home/new"}} {
+		person := &typist{answers: []string{"home", tt.password}}
+		w.opts.Sources = Sources{Prompter: person}
+		w.generate(Request{Regenerate: []string{"wi-fi"}})
+		if got := w.get("web", "wi-fi/conf"); got != tt.want || len(person.asked) != 2 {
+			t.Errorf("said %q: got %q, asked %v", tt.password, got, person.asked)
+		}
+	}
+}
+
+// Questions come under their headings, and answers that cannot be placed in the
+// file say where they stand.
+func TestQuestionsInGroups(t *testing.T) {
+	g := asks(asks(asks(asks(gen("g", "", "f"), "a", false), "b", false), "c", false), "d", false)
+	for name, group := range map[string]string{"a": "Wifi", "b": "Account", "c": "Wifi", "d": ""} {
+		g.Prompts[name].Display.Group = group
+	}
+	w := newWorld(t, one(g))
+	var order []string
+	for _, q := range w.plan(Request{}).Questions() {
+		order = append(order, q.Prompt.Name)
+	}
+	if got := strings.Join(order, " "); got != "d b a c" {
+		t.Errorf("the order is %s", got)
+	}
+	file, err := ParseAnswers("dir/a.json", []byte("{\"web\": {\"g\": {\n\"a\": \"x\",\n\"bb\": \"canary\"}},\n \"wep\": {}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.opts.Sources = Sources{Answers: file.Answers, Where: file.Where}
+	_, err = w.run(Request{})
+	want := "dir/a.json:3: the answers name a prompt bb of generator g on web, which does not exist, did you mean b?\ndir/a.json:4: the answers name a machine wep, which the fleet has not, did you mean web?"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAmbiguousVariable(t *testing.T) {
 	w := newWorld(t, one(asks(gen("a-b", "", "f"), "p", false), asks(gen("a_b", "", "f"), "p", false)))
 	w.opts.Sources = Sources{LookupEnv: lookup(map[string]string{"FLEET_PROMPT_WEB_A_B_P": "x"})}
@@ -131,25 +204,36 @@ func TestParseAnswers(t *testing.T) {
 		{"flow", `{web: {wifi: {p: x}}}`, Answers{"web": {"wifi": {"p": "x"}}}, ""},
 		{"empty", "", Answers{}, ""},
 		{"comment", "# nothing\n", Answers{}, ""},
-		{"list", "- web\n", nil, "line 1: here a mapping is wanted whose keys each name a machine"},
-		{"too flat", "web: canary\n", nil, "line 1: here a mapping is wanted whose keys each name a generator of web"},
-		{"too deep", "web:\n  wifi:\n    p:\n      x: canary\n", nil, "line 4: the answer to web/wifi/p is not a text"},
-		{"null", "web: {wifi: {p: }}\n", nil, "the answer to web/wifi/p is not a text"},
-		{"twice", "web:\n  a: {p: x}\n  a: {p: canary}\n", nil, `line 3: "a" names a generator of web twice`},
-		{"alias", "web: &w\n  a: {p: x}\ndb: *w\n", nil, "line 3: here a mapping is wanted"},
-		{"two documents", "a: {}\n---\nb: {}\n", nil, "more than one YAML document"},
-		{"broken", "web: {canary", nil, "neither JSON nor YAML"},
+		{"json of numbers", `{"web": {"wifi": {"pin": 0.10, "on": true, "big": 12345678901234567890}}}`, Answers{"web": {"wifi": {"pin": "0.10", "on": "true", "big": "12345678901234567890"}}}, ""},
+		{"list", "- web\n", nil, "a.yaml:1: here a mapping is wanted whose keys each name a machine"},
+		{"too flat", "web: canary\n", nil, "a.yaml:1: here a mapping is wanted whose keys each name a generator of web"},
+		{"too deep", "web:\n  wifi:\n    p:\n      x: canary\n", nil, "a.yaml:4: the answer to web/wifi/p is not a text"},
+		{"null", "web: {wifi: {p: }}\n", nil, "a.yaml:1: the answer to web/wifi/p is not a text"},
+		{"twice", "web:\n  a: {p: x}\n  a: {p: canary}\n", nil, `a.yaml:3: "a" names a generator of web twice`},
+		{"a key that is a list", "web:\n  ? [canary]\n  : x\n", nil, `a.yaml:2: here the name of a generator of web is wanted`},
+		{"alias", "web: &w\n  a: {p: x}\ndb: *w\n", nil, "a.yaml:3: here a mapping is wanted"},
+		{"two documents", "a: {}\n---\nb: {}\n", nil, "a.yaml:2: a second YAML document begins here"},
+		{"broken", "web: {canary", nil, "a.yaml:1: this is neither JSON nor YAML"},
+		{"broken below", "web:\n  wifi:\n    p: 'canary\n", nil, "a.yaml:3: this is neither JSON nor YAML"},
+		{"a tab", "web:\n\twifi: canary\n", nil, "a.yaml:2: this is neither JSON nor YAML"},
+		{"json too flat", "{\n \"web\": \"canary\"}", nil, "a.yaml:2: here a mapping is wanted whose keys each name a generator of web"},
+		{"json list", "{\n \"web\": {\n\"a\":\n{\"p\": [\"canary\"]}}}", nil, "a.yaml:4: the answer to web/a/p is not a text"},
+		{"json null", `{"web": {"a": {"p": null}}}`, nil, "a.yaml:1: the answer to web/a/p is not a text"},
+		{"json twice", "{\"web\": {\n\"a\": {},\n\"a\": {}}}", nil, `a.yaml:3: "a" names a generator of web twice`},
+		{"json and more", "{\"web\": {}}\n{}", nil, "a.yaml:1: this is neither JSON nor YAML"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := ParseAnswers([]byte(tt.text))
+			file, err := ParseAnswers("a.yaml", []byte(tt.text))
 			if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 				t.Fatalf("got error %v, want %q", err, tt.err)
 			}
 			if err != nil && strings.Contains(err.Error(), "canary") {
 				t.Errorf("the error shows a value: %v", err)
 			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Error(diff)
+			if file != nil {
+				if diff := cmp.Diff(tt.want, file.Answers); diff != "" {
+					t.Error(diff)
+				}
 			}
 		})
 	}
@@ -160,13 +244,25 @@ func FuzzParseAnswers(f *testing.F) {
 	f.Add([]byte(`{"web":{"wifi":{"password":"x"}}}`))
 	f.Add([]byte("a: &a {b: {c: d}}\ne: *a\n"))
 	f.Add([]byte("!!binary x: {}"))
+	f.Add([]byte("{\"a\": {\"b/c\": {\"d\": [1, {}]}}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		answers, err := ParseAnswers(data)
-		if err != nil && answers != nil {
-			t.Error("answers beside an error")
+		file, err := ParseAnswers("a", data)
+		if (err == nil) == (file == nil) {
+			t.Fatalf("%v beside %v", file, err)
 		}
-		if err == nil && answers == nil {
-			t.Error("neither answers nor an error")
+		if err != nil {
+			return
+		}
+		for machine, generators := range file.Answers {
+			for generator, prompts := range generators {
+				for prompt := range prompts {
+					for _, names := range [][]string{{machine}, {machine, generator}, {machine, generator, prompt}} {
+						if where := file.Where(names...); strings.HasPrefix(where, "a:0:") {
+							t.Errorf("%v stands in no line", names)
+						}
+					}
+				}
+			}
 		}
 	})
 }
