@@ -4,10 +4,18 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/crs58/fleet/internal/secrets"
 )
 
-// Ten machines with ten generators each: the first time, and with nothing to do.
+// Ten machines with ten generators each, in both layouts: the first time, and
+// with nothing to do.
 func BenchmarkGenerate(b *testing.B) {
+	b.Run("native", func(b *testing.B) { benchmarkGenerate(b, secrets.KindNative) })
+	b.Run("clan", func(b *testing.B) { benchmarkGenerate(b, secrets.KindClan) })
+}
+
+func benchmarkGenerate(b *testing.B, kind secrets.Kind) {
 	machines := map[string][]*genT{}
 	for m := range 10 {
 		for g := range 10 {
@@ -17,7 +25,9 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 	var first, nothing time.Duration
 	for range b.N {
-		w := newWorld(b, machines)
+		w := newWorldIn(b, machines, func(dir, public string) (secrets.Layout, error) {
+			return secrets.OpenLayout(dir, kind, secrets.ClanOptions{Own: []string{public}})
+		})
 		start := time.Now()
 		w.generate(Request{})
 		first += time.Since(start)

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/crs58/fleet/internal/secrets"
 )
@@ -18,7 +19,7 @@ import (
 // A transaction switches a set of files at once:
 //
 //  1. the journal names every staged file and every new folder,  phase "staging"
-//  2. each file is written and synced beside its place,
+//  2. each file is written beside its place, and all are synced,
 //  3. the journal says that all are there,                       phase "switching"
 //  4. each staged file is renamed to its place, each that is to go is removed,
 //  5. git is told of new files and of those that are gone,
@@ -136,7 +137,26 @@ func (t *transactor) stage(j journal, files []secrets.File) error {
 			return err
 		}
 	}
+	if err := t.syncFiles(files, j); err != nil {
+		return err
+	}
 	return t.syncFolders(j)
+}
+
+// syncsAtOnce is how many files are synced at once: most file systems write
+// what is asked for at one time with one commit of their journal.
+const syncsAtOnce = 32
+
+// syncFiles makes the content of staged files durable.
+func (t *transactor) syncFiles(files []secrets.File, j journal) error {
+	var group errgroup.Group
+	group.SetLimit(syncsAtOnce)
+	for i, f := range j.Files {
+		if !f.Gone && files[i].Link == "" {
+			group.Go(func() error { return syncFile(t.root.Open(filepath.FromSlash(f.Stage))) })
+		}
+	}
+	return group.Wait()
 }
 
 // finish switches what is not switched yet.
@@ -262,7 +282,7 @@ func (t *transactor) save(j journal) error {
 	if err := renameio.WriteFile(t.journal, data, 0o644); err != nil {
 		return err
 	}
-	return syncFolder(os.Open(filepath.Dir(t.journal)))
+	return syncFile(os.Open(filepath.Dir(t.journal)))
 }
 
 func (t *transactor) end() error {
@@ -273,14 +293,14 @@ func (t *transactor) end() error {
 		return err
 	}
 	dir := filepath.Dir(t.journal)
-	if err := syncFolder(os.Open(dir)); err != nil {
+	if err := syncFile(os.Open(dir)); err != nil {
 		return err
 	}
 	_ = os.Remove(dir) // stays if there is something else in it
 	return nil
 }
 
-// write stages a file, synced, or a link. What is replaced keeps its mode.
+// write stages a file or a link. What is replaced keeps its mode.
 func (t *transactor) write(name string, file secrets.File) error {
 	name = filepath.FromSlash(name)
 	if err := t.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -298,11 +318,13 @@ func (t *transactor) write(name string, file secrets.File) error {
 		return err
 	}
 	_, err = f.Write(file.Data)
-	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	return errors.Join(err, f.Chmod(mode), f.Close())
 }
 
 // syncFolders makes the names in all folders of the transaction durable.
 func (t *transactor) syncFolders(j journal) error {
+	var group errgroup.Group
+	group.SetLimit(syncsAtOnce)
 	done := map[string]bool{}
 	for _, f := range j.Files {
 		for _, folder := range append(parents(f.Final), ".") {
@@ -310,16 +332,20 @@ func (t *transactor) syncFolders(j journal) error {
 				continue
 			}
 			done[folder] = true
-			err := syncFolder(t.root.Open(filepath.FromSlash(folder)))
-			if err != nil && !(f.Gone && errors.Is(err, fs.ErrNotExist)) { // it went with its last file
+			group.Go(func() error {
+				err := syncFile(t.root.Open(filepath.FromSlash(folder)))
+				if f.Gone && errors.Is(err, fs.ErrNotExist) { // it went with its last file
+					return nil
+				}
 				return err
-			}
+			})
 		}
 	}
-	return nil
+	return group.Wait()
 }
 
-func syncFolder(f *os.File, err error) error {
+// syncFile makes a file durable, or the names in a folder.
+func syncFile(f *os.File, err error) error {
 	if err != nil {
 		return err
 	}
