@@ -55,23 +55,36 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 }
 
 func (a *App) varsListCmd() *cobra.Command {
-	return &cobra.Command{
+	var offline bool
+	cmd := &cobra.Command{
 		Use:   "list [SELECTION...]",
 		Short: "Show which values exist and who can read them",
-		Long:  "Show every value that the selected machines declare (all machines, if none is named): secret or public, shared, present, readable by the right people, when it was changed last (committed, or written where it is not committed yet), and where it lies on the machine. No key is needed for it.",
+		Long:  "Show every value that the selected machines declare (all machines, if none is named): secret or public, shared, present, readable by the right people, when it was changed last (committed, or written where it is not committed yet), and where it lies on the machine. No key is needed for it.\n\nWith --offline the values that exist are told from their files in milliseconds; what the machines declare is not known then.",
 		Example: `  fleet vars list
   fleet vars list cinnabar
-  fleet vars list tag:workstation --json`,
+  fleet vars list tag:workstation --json
+  fleet vars list cinnabar --offline`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.evaluate(cmd.Context(), args, len(args) == 0, false)
+			ctx := cmd.Context()
+			if offline {
+				o, done, err := a.offline(ctx, args)
+				if err != nil {
+					return err
+				}
+				defer done()
+				return o.list(ctx)
+			}
+			s, err := a.evaluate(ctx, args, len(args) == 0, false)
 			if err != nil {
 				return err
 			}
-			return s.listVars(cmd.Context(), s.evaluated)
+			return s.listVars(ctx, s.evaluated)
 		},
 	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "tell from the files alone, without evaluating")
+	return cmd
 }
 
 func (s *session) listVars(ctx context.Context, evaluated *flake.Evaluated) error {
@@ -85,6 +98,11 @@ func (s *session) listVars(ctx context.Context, evaluated *flake.Evaluated) erro
 	if err != nil {
 		return err
 	}
+	return s.showRows(ctx, values, rows, evaluated)
+}
+
+// showRows dates values and shows them.
+func (s *session) showRows(ctx context.Context, values *vars.Fleet, rows []vars.Row, evaluated *flake.Evaluated) error {
 	if err := values.Date(ctx, rows); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -111,7 +129,7 @@ func (s *session) listVars(ctx context.Context, evaluated *flake.Evaluated) erro
 		case r.Present:
 			present = "yes"
 		}
-		table.Add(r.Machine, r.Generator+"/"+r.File, kind, present, cmp.Or(r.Readers(), "–"), ago(now, r.Changed), cmp.Or(r.Path, "–"))
+		table.Add(cmp.Or(r.Machine, "–"), r.Generator+"/"+r.File, kind, present, cmp.Or(r.Readers(), "–"), ago(now, r.Changed), cmp.Or(r.Path, "–"))
 	}
 	if err := table.Write(s.Streams.Out); err != nil {
 		return err
@@ -124,7 +142,7 @@ func (a *App) varsGetCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get MACHINE GENERATOR/FILE",
 		Short: "Print one value, exactly its bytes",
-		Long:  "Print one value of a machine, exactly its bytes. A secret is decrypted with your key; it is printed on a terminal only after you said so.",
+		Long:  "Print one value of a machine, exactly its bytes. A secret is decrypted with your key; it is printed on a terminal only after you said so. A value that exists is told from its file, without evaluating the flake, unless that leaves more than one to choose from.",
 		Example: `  fleet vars get cinnabar ssh-host-key/id_ed25519.pub
   fleet vars get cinnabar wifi/password > /dev/shm/password`,
 		Args: cobra.ExactArgs(2),
@@ -136,11 +154,7 @@ func (a *App) varsGetCmd() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			s, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			value, err := s.getVar(ctx, args[0], args[1])
+			value, err := a.getVar(ctx, args[0], args[1])
 			if err != nil {
 				return err
 			}
@@ -180,7 +194,14 @@ func newValue(machine, name string, v *vars.Value) value {
 	return value{Machine: machine, Name: name, Secret: v.Secret, Text: &text}
 }
 
-func (s *session) getVar(ctx context.Context, machine, name string) (*vars.Value, error) {
+func (a *App) getVar(ctx context.Context, machine, name string) (*vars.Value, error) {
+	if value, err := a.fileValue(ctx, machine, name); err != nil || value != nil {
+		return value, err
+	}
+	s, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
 	evaluated, err := s.loader.Details(ctx, s.fleet, []string{machine}, false)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *App) varsCheckCmd() *cobra.Command {
-	var remote bool
+	var remote, offline bool
 	cmd := &cobra.Command{
 		Use:   "check [SELECTION...]",
 		Short: "Find what is wrong with values and keys",
@@ -30,7 +30,9 @@ keys that .sops.yaml names after machines are theirs.
 
 With --remote the machines themselves are looked at too: that the age key on each
 is the one of its key.json, so that it can decrypt its secrets, and that these
-are there. A private key stays where it is. It changes nothing.`,
+are there. A private key stays where it is. With --offline only the files are
+looked at, in milliseconds: what is missing or outdated is not known then. It
+changes nothing.`,
 		Example: `  fleet vars check
   fleet vars check cinnabar
   fleet vars check --remote tag:server
@@ -38,14 +40,25 @@ are there. A private key stays where it is. It changes nothing.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.evaluate(cmd.Context(), args, len(args) == 0, false)
+			ctx := cmd.Context()
+			if offline {
+				o, done, err := a.offline(ctx, args)
+				if err != nil {
+					return err
+				}
+				defer done()
+				return o.check(ctx)
+			}
+			s, err := a.evaluate(ctx, args, len(args) == 0, false)
 			if err != nil {
 				return err
 			}
-			return s.checkVars(cmd.Context(), remote)
+			return s.checkVars(ctx, remote)
 		},
 	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "look at the files alone, without evaluating")
 	cmd.Flags().BoolVar(&remote, "remote", false, "look at the keys and secrets on the machines too")
+	cmd.MarkFlagsMutuallyExclusive("remote", "offline")
 	return cmd
 }
 

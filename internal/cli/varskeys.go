@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/crs58/fleet/internal/vars"
@@ -19,20 +18,10 @@ import (
 )
 
 // keys opens the values of the flake's folder, without evaluating anything: who
-// can read must be changeable while the flake is broken. Only where there are no
-// values yet the flake is asked how it keeps them, if it can tell.
+// can read must be changeable while the flake is broken.
 func (a *App) keys(ctx context.Context) (*vars.Fleet, func(), error) {
-	_, dir, err := findFlake(a, a.config.Flake)
-	if err != nil {
-		return nil, nil, err
-	}
-	s := &session{App: a, fleet: &flake.Fleet{Dir: dir}}
-	if kind, err := secrets.Detect(dir); err == nil && kind == "" {
-		if loaded, err := a.open(ctx); err == nil {
-			s = loaded
-		}
-	}
-	return s.values(ctx, nil)
+	_, values, done, err := a.openFiles(ctx)
+	return values, done, err
 }
 
 func (a *App) varsKeysListCmd() *cobra.Command {
