@@ -1,11 +1,5 @@
 package secrets
 
-import (
-	"context"
-	"fmt"
-	"time"
-)
-
 // Ref names one value of a fleet, or with [KeyRef] and [PlainRef] another
 // encrypted file. It can be the key of a map.
 type Ref struct {
@@ -127,73 +121,4 @@ type Layout interface {
 
 	// Close releases the repository.
 	Close() error
-}
-
-// Seal gives the files that hold a value: encrypted to [Layout.Wanted] and
-// [Layout.AdminRecipients] if the value is secret, as it is otherwise. machines
-// are as for Wanted.
-func Seal(ctx context.Context, l Layout, ref Ref, plain []byte, machines []Holder, now time.Time) ([]File, error) {
-	if !ref.Secret {
-		path, err := l.Path(ref)
-		return []File{{Path: path, Data: plain}}, err
-	}
-	recipients, err := l.Wanted(ref, machines)
-	if err != nil {
-		return nil, fmt.Errorf("who is to read %s: %w", ref, err)
-	}
-	admins, err := l.AdminRecipients()
-	if err != nil {
-		return nil, fmt.Errorf("who is to read %s: %w", ref, err)
-	}
-	recipients = normalizeRecipients(append(recipients, admins...))
-	envelope, err := Encrypt(ctx, plain, recipients, now)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
-	}
-	return Place(l, ref, envelope, recipients)
-}
-
-// Place gives the files that put an envelope for these recipients in its place.
-func Place(l Layout, ref Ref, envelope []byte, recipients []string) ([]File, error) {
-	path, err := l.Path(ref)
-	if err != nil {
-		return nil, err
-	}
-	links, err := l.Links(ref, recipients)
-	if err != nil {
-		return nil, fmt.Errorf("the links of %s: %w", ref, err)
-	}
-	return append([]File{{Path: path, Data: envelope}}, links...), nil
-}
-
-// Remove gives what removes a value, with the links beside it.
-func Remove(l Layout, ref Ref) ([]File, error) {
-	path, err := l.Path(ref)
-	if err != nil {
-		return nil, err
-	}
-	links, err := l.Links(ref, nil)
-	return append([]File{{Path: path, Gone: true}}, links...), err
-}
-
-// Open gives the plain bytes of a value that exists.
-func Open(ctx context.Context, l Layout, ref Ref, ids *Identities) ([]byte, error) {
-	data, err := l.Read(ref)
-	if err != nil || !ref.Secret {
-		return data, err
-	}
-	plain, err := Decrypt(ctx, data, ids)
-	if err != nil {
-		return nil, at(l, ref, err)
-	}
-	return plain, nil
-}
-
-// at puts the path of a value in front of what is wrong with it.
-func at(l Layout, ref Ref, err error) error {
-	path, pathErr := l.Path(ref)
-	if pathErr != nil {
-		return pathErr
-	}
-	return fmt.Errorf("%s: %w", path, err)
 }

@@ -575,7 +575,7 @@ func (w *world) readsAny() bool {
 		w.t.Fatal(err)
 	}
 	return slices.ContainsFunc(all, func(e envelope) bool {
-		_, err := secrets.Decrypt(w.t.Context(), e.data, w.fleet.Identities)
+		_, err := secrets.Open(w.t.Context(), w.fleet.Layout, e.ref, w.fleet.Identities)
 		return err == nil
 	})
 }

@@ -3,6 +3,7 @@ package vars
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/crs58/fleet/internal/secrets"
@@ -40,7 +41,10 @@ func (x *fixer) documents(ctx context.Context, r *repo) error {
 			data, err = d.doc.Rewrap(ctx, rule.Recipients(), x.Identities)
 			rotate = "run `sops rotate --in-place " + d.path + "`, because only sops can give its PGP or cloud keys a new data key, and " + rotate
 		}
-		x.add(mend, data, err, rotate)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", mend.Path, err)
+		}
+		x.add(mend, []secrets.File{{Path: mend.Path, Data: data}}, err, rotate)
 	}
 	return nil
 }

@@ -15,7 +15,6 @@ import (
 type envelope struct {
 	ref     secrets.Ref
 	path    string
-	data    []byte
 	readers []string
 }
 
@@ -44,24 +43,14 @@ func (f *Fleet) envelopes(ctx context.Context) (all []envelope, damaged []error,
 		if err != nil {
 			return nil, nil, err
 		}
-		data, err := f.Layout.Read(ref)
+		readers, err := secrets.Readers(f.Layout, ref)
 		if err != nil {
-			return nil, nil, err
-		}
-		all = append(all, envelope{ref: ref, path: path, data: data})
-	}
-	whole := all[:0]
-	for _, e := range all {
-		if err := ctx.Err(); err != nil {
-			return nil, nil, err
-		}
-		if e.readers, err = secrets.EnvelopeRecipients(e.data); err != nil {
-			damaged = append(damaged, fmt.Errorf("%s: %w", e.path, err))
+			damaged = append(damaged, fmt.Errorf("%s: %w", path, err))
 			continue
 		}
-		whole = append(whole, e)
+		all = append(all, envelope{ref: ref, path: path, readers: readers})
 	}
-	return whole, damaged, nil
+	return all, damaged, nil
 }
 
 // reencrypt encrypts envelopes anew to whom wanted says. It is all or nothing:
@@ -74,19 +63,14 @@ func (f *Fleet) reencrypt(ctx context.Context, all []envelope, wanted func(envel
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		recipients := wanted(e)
-		data, err := secrets.Reencrypt(ctx, e.data, recipients, f.Identities, o.Now())
+		again, err := secrets.Revoke(ctx, f.Layout, e.ref, wanted(e), f.Identities, o.Now())
 		switch {
 		case noKeyAtHand(err):
 			locked, lockedErr = append(locked, e.String()), err
 		case err != nil:
-			errs = multierror.Append(errs, fmt.Errorf("%s: %w", e.path, err))
+			errs = multierror.Append(errs, err)
 		default:
-			placed, err := secrets.Place(f.Layout, e.ref, data, recipients)
-			if err != nil {
-				return nil, err
-			}
-			files = append(files, placed...)
+			files = append(files, again...)
 		}
 	}
 	if len(locked) > 0 {

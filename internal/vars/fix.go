@@ -203,11 +203,7 @@ func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, n *Node) (err
 	if m.Path, err = x.Layout.Path(ref); err != nil {
 		return err
 	}
-	envelope, err := x.Layout.Read(ref)
-	if err != nil {
-		return err
-	}
-	actual, err := secrets.EnvelopeRecipients(envelope)
+	actual, err := secrets.Readers(x.Layout, ref)
 	if err != nil {
 		return nil // Check tells
 	}
@@ -225,44 +221,39 @@ func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, n *Node) (err
 	}
 	a := x.people.compare(actual, wanted)
 	m.Add, m.Remove = append([]string{}, a.Lacks...), append([]string{}, a.Extra...)
+	files := links
 	switch {
 	case len(m.Remove) > 0:
-		envelope, err = secrets.Reencrypt(ctx, envelope, wanted, x.Identities, x.now)
+		files, err = secrets.Revoke(ctx, x.Layout, ref, wanted, x.Identities, x.now)
 	case len(m.Add) > 0:
-		envelope, err = secrets.Rewrap(ctx, envelope, wanted, x.Identities)
-	case len(links) > 0:
-		x.files, x.fixed.Mended = append(x.files, links...), append(x.fixed.Mended, m)
-		return nil
-	default:
+		files, err = secrets.Regrant(ctx, x.Layout, ref, wanted, x.Identities)
+	case len(links) == 0:
 		return nil
 	}
 	rotate := "give the machine a new key, and then new values"
 	if m.File != "" {
 		rotate = x.regenerate(m.ID)
 	}
-	if x.add(m, envelope, err, rotate) {
-		x.files = append(x.files, links...)
-	}
+	x.add(m, files, err, rotate)
 	return nil
 }
 
 // add takes a secret that was encrypted anew into the work, unless err says that
 // it could not be. rotate is how to replace what somebody knows who is removed.
-func (x *fixer) add(m Mend, data []byte, err error, rotate string) bool {
+func (x *fixer) add(m Mend, files []secrets.File, err error, rotate string) {
 	if noKeyAtHand(err) {
 		x.locked, x.lockedErr = append(x.locked, m.String()), err
-		return false
+		return
 	}
 	if err != nil {
-		x.errs = multierror.Append(x.errs, fmt.Errorf("%s: %w", m.Path, err))
-		return false
+		x.errs = multierror.Append(x.errs, err)
+		return
 	}
-	x.files = append(x.files, secrets.File{Path: m.Path, Data: data})
+	x.files = append(x.files, files...)
 	x.fixed.Mended = append(x.fixed.Mended, m)
 	if len(m.Remove) > 0 {
 		x.fixed.Rotate = append(x.fixed.Rotate, Rotation{Value: m.String(), KnownBy: m.Remove, Mend: rotate})
 	}
-	return true
 }
 
 // regenerate is the command that makes new values.

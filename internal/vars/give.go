@@ -321,8 +321,8 @@ func (f *Fleet) sealGiven(ctx context.Context, p *GivePlan, now time.Time) (file
 		n := p.graph.nodes[gift.ID]
 		ref := n.ref(gift.File)
 		var before []string
-		if envelope, err := f.Layout.Read(ref); err == nil && ref.Secret {
-			before, _ = secrets.EnvelopeRecipients(envelope)
+		if ref.Secret {
+			before, _ = secrets.Readers(f.Layout, ref)
 		}
 		made, err := secrets.Seal(ctx, f.Layout, ref, p.given[gift.ID][gift.File], people.holders(n, gift.File, before), now)
 		if err != nil {

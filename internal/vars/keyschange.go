@@ -196,29 +196,19 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 			continue
 		}
 		readers := append(slices.Clone(e.readers), public)
-		data, err := secrets.Rewrap(ctx, e.data, readers, f.Identities)
+		again, err := secrets.Regrant(ctx, after.Layout, e.ref, readers, f.Identities)
 		switch {
 		case noKeyAtHand(err):
 			c.Locked = append(c.Locked, e.String())
 		case errors.Is(err, secrets.ErrMACMismatch):
-			c.Damaged = append(c.Damaged, fmt.Sprintf("%s: %s", e.path, err))
+			c.Damaged = append(c.Damaged, err.Error())
 		case err != nil:
-			return fmt.Errorf("%s: %w", e.path, err)
+			return err
 		default:
-			if err := c.place(after, e, data, readers); err != nil {
-				return err
-			}
+			c.files, c.Reencrypted = append(c.files, again...), append(c.Reencrypted, e.String())
 		}
 	}
 	return nil
-}
-
-// place notes a file that is encrypted anew.
-func (c *keysChange) place(after *Fleet, e envelope, data []byte, readers []string) error {
-	placed, err := secrets.Place(after.Layout, e.ref, data, readers)
-	c.files = append(c.files, placed...)
-	c.Reencrypted = append(c.Reencrypted, e.String())
-	return err
 }
 
 // RemoveKey takes a key from an administrator, or all of them and him if public

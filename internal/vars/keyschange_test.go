@@ -55,7 +55,7 @@ func (w *world) readsAll() bool {
 	}
 	opened := 0
 	for _, e := range all {
-		if _, err := secrets.Decrypt(w.t.Context(), e.data, w.fleet.Identities); err == nil {
+		if _, err := secrets.Open(w.t.Context(), w.fleet.Layout, e.ref, w.fleet.Identities); err == nil {
 			opened++
 		} else if !noKeyAtHand(err) {
 			w.t.Fatal(err)
@@ -259,7 +259,7 @@ func TestRotateMachineKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range all {
-			if _, err := secrets.Decrypt(t.Context(), e.data, ids); err == nil {
+			if _, err := secrets.Open(t.Context(), w.fleet.Layout, e.ref, ids); err == nil {
 				names = append(names, e.String())
 			}
 		}

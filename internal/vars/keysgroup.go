@@ -39,15 +39,16 @@ func (f *Fleet) JoinGroup(ctx context.Context, group string, m secrets.Member, p
 				return nil
 			}
 			readers := append(slices.Clone(e.readers), without(keys, e.readers)...)
-			data, err := secrets.Rewrap(ctx, e.data, readers, f.Identities)
-			if noKeyAtHand(err) {
+			again, err := secrets.Regrant(ctx, after.Layout, e.ref, readers, f.Identities)
+			switch {
+			case noKeyAtHand(err):
 				c.Locked = append(c.Locked, e.String())
-				return nil
+			case err != nil:
+				return err
+			default:
+				c.files, c.Reencrypted = append(c.files, again...), append(c.Reencrypted, e.String())
 			}
-			if err != nil {
-				return fmt.Errorf("%s: %w", e.path, err)
-			}
-			return c.place(after, e, data, readers)
+			return nil
 		})
 	})
 }

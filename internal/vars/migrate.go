@@ -147,7 +147,7 @@ func (m *migration) move(ref secrets.Ref) error {
 	}
 	placed := []secrets.File{{Path: path, Data: data}}
 	if ref.Secret {
-		recipients, err := secrets.EnvelopeRecipients(data)
+		recipients, err := secrets.Readers(m.from, ref)
 		if err != nil {
 			old, _ := m.from.Path(ref)
 			return fmt.Errorf("%s: %w", old, err)
@@ -255,11 +255,7 @@ func (m *migration) prove(refs []secrets.Ref) error {
 		if !ref.Secret {
 			continue
 		}
-		data, err := m.from.Read(ref)
-		if err != nil {
-			return err
-		}
-		recipients, err := secrets.EnvelopeRecipients(data)
+		recipients, err := secrets.Readers(m.from, ref)
 		if err != nil {
 			return err
 		}

@@ -79,11 +79,7 @@ func (f *Fleet) elsewhere(ctx context.Context, n *Node, missing []string, r *rea
 
 // reads tells whether a machine can read a secret.
 func (f *Fleet) reads(ref secrets.Ref, machine secrets.Holder) bool {
-	envelope, err := f.Layout.Read(ref)
-	if err != nil {
-		return false
-	}
-	recipients, err := secrets.EnvelopeRecipients(envelope)
+	recipients, err := secrets.Readers(f.Layout, ref)
 	return err == nil && overlap(recipients, machine.Recipients())
 }
 

@@ -113,11 +113,7 @@ func (r *readers) auditKey(machine string) (audit, error) {
 }
 
 func (r *readers) auditRef(ref secrets.Ref, holders func(actual []string) []secrets.Holder) (audit, error) {
-	envelope, err := r.fleet.Layout.Read(ref)
-	if err != nil {
-		return audit{}, err
-	}
-	actual, err := secrets.EnvelopeRecipients(envelope)
+	actual, err := secrets.Readers(r.fleet.Layout, ref)
 	if err != nil {
 		return audit{}, fmt.Errorf("%s: %w", ref, err)
 	}

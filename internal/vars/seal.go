@@ -132,8 +132,8 @@ func (r *run) sealValues(ctx context.Context, id ID, values map[string][]byte) (
 	for _, name := range sorted(values) {
 		ref := n.ref(name)
 		var before []string // of a shared secret that is replaced
-		if envelope, err := r.Layout.Read(ref); err == nil && ref.Secret {
-			before, _ = secrets.EnvelopeRecipients(envelope)
+		if ref.Secret {
+			before, _ = secrets.Readers(r.Layout, ref)
 		}
 		made, err := secrets.Seal(ctx, r.Layout, ref, values[name], r.readers.holders(n, name, before), r.opts.Now())
 		if err != nil {
@@ -193,24 +193,15 @@ func (r *run) rewrap(ctx context.Context, w Rewrap) ([]secrets.File, error) {
 		n := r.plan.graph.nodes[w.ID]
 		ref, machines = n.ref(w.File), r.readers.holders(n, w.File, nil)
 	}
-	envelope, err := r.Layout.Read(ref)
-	if err != nil {
-		return nil, err
-	}
 	wanted, err := r.Layout.Wanted(ref, machines)
 	if err != nil {
 		return nil, err
 	}
-	actual, err := secrets.EnvelopeRecipients(envelope)
+	actual, err := secrets.Readers(r.Layout, ref)
 	if err != nil {
 		return nil, err
 	}
-	readers := append(actual, wanted...)
-	data, err := secrets.Rewrap(ctx, envelope, readers, r.Identities)
-	if err != nil {
-		return nil, err
-	}
-	return secrets.Place(r.Layout, ref, data, readers)
+	return secrets.Regrant(ctx, r.Layout, ref, append(actual, wanted...), r.Identities)
 }
 
 // message is that of the commit.
