@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -86,14 +87,14 @@ func (r *repo) track(ctx context.Context, j journal) error {
 	}
 	if len(gone) > 0 {
 		if err := r.gitPaths(ctx, gone, "rm", "--cached", "--quiet", "--ignore-unmatch"); err != nil {
-			return fmt.Errorf("the values are written, but git does not know what was removed; `git -C %s add --update sops` tells it: %w", r.root, err)
+			return fmt.Errorf("the values are written, but git does not know what was removed; `git -C %s add --update %s` tells it: %w", r.root, tops(gone), err)
 		}
 	}
 	if len(added) == 0 {
 		return nil
 	}
 	if err := r.gitPaths(ctx, added, "add"); err != nil {
-		return fmt.Errorf("the values are written, but git does not know the new ones, so the flake does not see them; `git -C %s add sops` tells it: %w", r.root, err)
+		return fmt.Errorf("the values are written, but git does not know the new ones, so the flake does not see them; `git -C %s add %s` tells it: %w", r.root, tops(added), err)
 	}
 	return nil
 }
@@ -117,9 +118,20 @@ func (r *repo) commit(ctx context.Context, j journal) error {
 		return nil
 	}
 	if err := r.gitPaths(ctx, all, "commit", "--quiet", "--only", "--message", j.Message); err != nil {
-		return fmt.Errorf("the values are written, but could not be committed; `git -C %s commit -- sops` does it: %w", r.root, err)
+		return fmt.Errorf("the values are written, but could not be committed; `git -C %s commit -- %s` does it: %w", r.root, tops(all), err)
 	}
 	return nil
+}
+
+// tops are the folders at the top that hold all of the paths, for a person to type.
+func tops(paths []string) string {
+	var all []string
+	for _, p := range paths {
+		first, _, _ := strings.Cut(p, "/")
+		all = append(all, first)
+	}
+	slices.Sort(all)
+	return strings.Join(slices.Compact(all), " ")
 }
 
 // gitPaths hands the paths over on standard input, because a large fleet has
