@@ -83,7 +83,7 @@ func (f *Fleet) auditLeftovers(a *Audit, r *repo, survey *secrets.Survey) {
 // auditPeople notes how easily all secrets could be lost.
 func (f *Fleet) auditPeople(a *Audit, survey *secrets.Survey) error {
 	if !survey.Recovery {
-		a.Notes = append(a.Notes, "there is no recovery key: when the administrators lose their keys every secret is lost; put the public key of one that is kept offline into sops/recovery/key.json, and run `fleet vars fix`")
+		a.Notes = append(a.Notes, "there is no recovery key: when the administrators lose their keys every secret is lost; make one that is kept offline with `fleet vars keys add --recovery --new`")
 	}
 	if len(survey.Damaged) > 0 {
 		return nil
