@@ -179,8 +179,16 @@ func (s *session) reach(ctx context.Context, machine string, host ssh.Target) (*
 			s.Streams.Warn("only known_hosts tells the machines' host keys, those that the fleet made cannot be read: %v", err)
 		}
 	})
+	var addresses []ssh.Target
+	for _, text := range s.fleet.Machines[machine].Deploy.Addresses {
+		address, err := ssh.ParseTarget(text)
+		if err != nil {
+			return nil, fmt.Errorf("deploy.addresses: %w", err)
+		}
+		addresses = append(addresses, address)
+	}
 	return s.dialer.Dial(ctx, ssh.Config{
-		Target: host, Env: s.Environ,
+		Name: machine, Target: host, Addresses: addresses, Env: s.Environ,
 		HostKeys: s.hostKeys[machine], HostKeysFrom: "the fleet's vars of " + machine,
 	})
 }

@@ -65,6 +65,7 @@ func (a *App) load(ctx context.Context, load func(l *flake.Loader, ctx context.C
 		return nil, err
 	}
 	s := &session{App: a}
+	s.dialer.StateDir = a.config.StateDir
 	if a.Streams.CanPrompt() {
 		s.dialer.Ask = func(ctx context.Context, question string) (string, error) {
 			return a.Streams.Ask(ctx, term.Question{Label: question, Hidden: true, Once: true})

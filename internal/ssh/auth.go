@@ -20,9 +20,10 @@ type credentials struct {
 	tried   []string
 	skipped []string
 	accepts []string
-	agent   net.Conn // nil without an agent
+	leave   func() // the agent; nil without one
 	wait    func(waiting bool)
-	waited  bool // for a person, perhaps longer than the host has patience
+	waited  bool  // for a person, perhaps longer than the host has patience
+	err     error // why the keys could not be gathered
 }
 
 // offer is one key or certificate, and what its owner calls it.
@@ -35,8 +36,7 @@ type offer struct {
 // the agent where it has them), each after its certificates, then, unless
 // IdentitiesOnly, the agent's others. This order spends the host's few attempts
 // on the keys that were meant.
-func (d *Dialer) collect(ctx context.Context, cfg Config, s settings) (*credentials, error) {
-	c := &credentials{wait: func(bool) {}}
+func (d *Dialer) collect(ctx context.Context, cfg Config, s settings, c *credentials) error {
 	var identities []identity
 	for i, path := range s.identityFiles {
 		if slices.Contains(s.identityFiles[:i], path) {
@@ -47,7 +47,7 @@ func (d *Dialer) collect(ctx context.Context, cfg Config, s settings) (*credenti
 			continue // the configuration lists candidates
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the identity file: %w", err)
+			return fmt.Errorf("read the identity file: %w", err)
 		}
 		identities = append(identities, id)
 	}
@@ -86,7 +86,7 @@ func (d *Dialer) collect(ctx context.Context, cfg Config, s settings) (*credenti
 		}
 	}
 	c.offers = append(c.certified(identities, s.certificateFiles, named, others), append(named, others...)...)
-	return c, nil
+	return nil
 }
 
 // certified gives the keys for which there is a certificate, with it.
@@ -137,16 +137,17 @@ func (c *credentials) askAgent(ctx context.Context, socket string) []offer {
 		return nil
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
+	c.leave = func() {
+		stop()
+		conn.Close()
+	}
 	conn.SetDeadline(time.Now().Add(connectTimeout))
 	signers, err := agent.NewClient(conn).Signers()
 	if err != nil {
-		conn.Close()
 		c.skipped = append(c.skipped, fmt.Sprintf("the agent's keys (%s: %v)", socket, err))
 		return nil
 	}
 	conn.SetDeadline(time.Now().Add(connectTimeout + authTimeout))
-	c.agent = conn
 	var offers []offer
 	for _, signer := range signers {
 		offers = append(offers, offer{signer, "the agent's " + describe(signer.PublicKey())})
@@ -154,10 +155,18 @@ func (c *credentials) askAgent(ctx context.Context, socket string) []offer {
 	return offers
 }
 
-// methods has the handshake try one key after the other. It notes what the host
-// accepts and what it was offered. A key that fails to sign is passed over.
-func (c *credentials) methods(config *ssh.ClientConfig) {
+// methods has the handshake gather the keys when the host is ready for them, and
+// try one after the other. It notes what the host accepts and what it was
+// offered. A key that fails to sign is passed over.
+func (c *credentials) methods(config *ssh.ClientConfig, gather func() error) {
+	gathered := false
 	config.AuthCallback = func(now *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+		if !gathered {
+			gathered = true
+			if c.err = gather(); c.err != nil {
+				return nil, c.err
+			}
+		}
 		c.accepts = slices.Clone(now.AllowedMethods)
 		if len(c.tried) == len(c.offers) || !slices.Contains(now.AllowedMethods, "publickey") {
 			return nil, nil // that was all
@@ -169,8 +178,8 @@ func (c *credentials) methods(config *ssh.ClientConfig) {
 }
 
 func (c *credentials) close() {
-	if c.agent != nil {
-		c.agent.Close()
+	if c.leave != nil {
+		c.leave()
 	}
 }
 

@@ -11,6 +11,15 @@ import (
 type Config struct {
 	Target Target
 
+	// Addresses are further ways to the same host, tried after Target one by one:
+	// each a moment after the one before, or when that fails. The first that
+	// answers with a key of the host is used. They take the user of Target where
+	// they have none.
+	Addresses []Target
+	// Name is what the host is called, in errors and where the address that
+	// answered is remembered. Empty: the host of Target.
+	Name string
+
 	// Env is the environment (KEY=value): HOME, USER, PATH, SSH_AUTH_SOCK and
 	// TMPDIR are read from it, and `ssh -G` runs in it.
 	Env []string
@@ -39,6 +48,7 @@ type Config struct {
 	// KeepAliveMax is how many unanswered questions close the connection. Zero: 4.
 	KeepAliveMax int
 
+	aliases []string // names of known_hosts that the host has besides that of Target
 	through []string // jump hosts on whose behalf the host is reached
 }
 
@@ -52,6 +62,7 @@ const (
 )
 
 func (c Config) withDefaults() Config {
+	c.Name = cmp.Or(c.Name, c.Target.Host)
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, 30*time.Second)
 	c.KeepAlive = cmp.Or(c.KeepAlive, 15*time.Second)
 	c.KeepAliveMax = cmp.Or(c.KeepAliveMax, 4)

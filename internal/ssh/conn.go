@@ -36,9 +36,9 @@ type connection struct {
 	root     *elevation // how root is reached; nil until that is known
 }
 
-func newConn(d *Dialer, cfg Config, user string, client *ssh.Client, wire *wire) *Conn {
+func newConn(d *Dialer, cfg Config, host, user string, client *ssh.Client, wire *wire) *Conn {
 	c := &connection{
-		cfg: cfg, host: cfg.Target.Host, user: user, dialer: d, client: client, wire: wire,
+		cfg: cfg, host: host, user: user, dialer: d, client: client, wire: wire,
 		slots:    make(chan struct{}, maxSessions),
 		done:     make(chan struct{}),
 		rootOnce: newTurn(),

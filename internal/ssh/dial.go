@@ -16,78 +16,73 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Dial reaches a host on its own, with nobody to ask for secrets.
-func Dial(ctx context.Context, cfg Config) (*Conn, error) {
-	return new(Dialer).Dial(ctx, cfg)
+// attempt is one try to reach a host by one of its addresses.
+type attempt struct {
+	dialer *Dialer
+	cfg    Config // Target is the address
+	host   string // what the host is called
+	name   string // the address for errors
+	settings
+	timeout time.Duration
+	keys    credentials
+	// first says, when the host has shown a key that is trusted, whether no other
+	// attempt was there before.
+	first func() bool
 }
 
-// Dial reaches the host, checks its key and authenticates. It is the only
-// handshake that a host sees from us: everything else shares the connection.
-func (d *Dialer) Dial(ctx context.Context, cfg Config) (*Conn, error) {
-	conn, waited, err := d.dial(ctx, cfg.withDefaults())
-	if waited && isCut(err) && ctx.Err() == nil {
-		// The host may have lost patience while somebody typed a passphrase, which
-		// is known now.
-		conn, _, err = d.dial(ctx, cfg.withDefaults())
-	}
-	return conn, err
-}
+// errOvertaken ends an attempt that comes second.
+var errOvertaken = errors.New("the host was reached by another address")
 
-func (d *Dialer) dial(ctx context.Context, cfg Config) (conn *Conn, waited bool, err error) {
-	s, err := resolve(ctx, cfg)
-	if err != nil {
-		return nil, false, err
+// run makes the connection. Before it logs in, an attempt touches neither the
+// person's keys nor their agent.
+func (a *attempt) run(ctx context.Context) (*Conn, error) {
+	var err error
+	if a.settings, err = resolve(ctx, a.cfg); err != nil {
+		return nil, err
 	}
-	check, err := newHostKeyCheck(cfg, s)
+	check, err := newHostKeyCheck(a.cfg, a.settings)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	keys, err := d.collect(ctx, cfg, s)
+	defer a.keys.close()
+	a.timeout = cmp.Or(a.cfg.ConnectTimeout, a.connectTimeout, connectTimeout)
+	a.name = a.cfg.Target.Host
+	if a.settings.host != a.name || a.port != 22 {
+		a.name += " (" + a.address() + ")"
+	}
+	raw, err := a.connect(ctx)
 	if err != nil {
-		return nil, false, err
-	}
-	defer keys.close()
-
-	timeout := cmp.Or(cfg.ConnectTimeout, s.connectTimeout, connectTimeout)
-	name := cfg.Target.Host
-	if s.host != name || s.port != 22 {
-		name += " (" + s.address() + ")"
-	}
-	raw, err := d.connect(ctx, cfg, s, name, timeout)
-	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	wire := &wire{Conn: raw}
-	client, err := handshake(ctx, wire, s.user, name, timeout, check, keys)
+	client, err := a.handshake(ctx, wire, check)
 	if err != nil {
 		raw.Close()
-		return nil, keys.waited, proxyError(ctx, raw, err)
+		return nil, proxyError(ctx, raw, err)
 	}
 	raw.SetDeadline(time.Time{})
-	return newConn(d, cfg, s.user, client, wire), false, nil
+	return newConn(a.dialer, a.cfg, a.host, a.user, client, wire), nil
 }
 
 // connect makes the byte stream to a host: directly, through jump hosts or by
 // a ProxyCommand. It has its deadline set for the exchange of keys.
-func (d *Dialer) connect(ctx context.Context, cfg Config, s settings, name string, timeout time.Duration) (net.Conn, error) {
-	hops, err := parseJump(cmp.Or(cfg.Target.Jump, s.proxyJump))
+func (a *attempt) connect(ctx context.Context) (net.Conn, error) {
+	hops, err := parseJump(cmp.Or(a.cfg.Target.Jump, a.proxyJump))
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", name, err)
+		return nil, fmt.Errorf("connect to %s: %w", a.name, err)
 	}
 	var raw net.Conn
-	var deadline time.Time
+	deadline := time.Now().Add(a.timeout)
 	switch {
 	case len(hops) > 0:
-		raw, deadline, err = d.jump(ctx, cfg, s, hops, name, timeout)
-	case s.proxyCommand != "":
-		deadline = time.Now().Add(timeout)
-		if raw, err = startProxy(cfg, s.proxyCommand); err != nil {
-			err = fmt.Errorf("connect to %s: start its ProxyCommand: %w", name, err)
+		raw, deadline, err = a.jump(ctx, hops)
+	case a.proxyCommand != "":
+		if raw, err = startProxy(a.cfg, a.proxyCommand); err != nil {
+			err = fmt.Errorf("connect to %s: start its ProxyCommand: %w", a.name, err)
 		}
 	default:
-		deadline = time.Now().Add(timeout)
-		if raw, err = (&net.Dialer{Deadline: deadline}).DialContext(ctx, s.network, s.address()); err != nil {
-			err = reachError(ctx, name, timeout, err)
+		if raw, err = (&net.Dialer{Deadline: deadline}).DialContext(ctx, a.network, a.address()); err != nil {
+			err = reachError(ctx, a.name, a.timeout, err)
 		}
 	}
 	if err != nil {
@@ -99,42 +94,42 @@ func (d *Dialer) connect(ctx context.Context, cfg Config, s settings, name strin
 
 // jump connects through jump hosts. The time for the last step starts when they
 // are reached.
-func (d *Dialer) jump(ctx context.Context, cfg Config, s settings, hops []Target, name string, timeout time.Duration) (net.Conn, time.Time, error) {
-	via, leave, err := d.enter(ctx, cfg, hops)
+func (a *attempt) jump(ctx context.Context, hops []Target) (net.Conn, time.Time, error) {
+	via, leave, err := a.dialer.enter(ctx, a.cfg, hops)
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("reach %s: %w", name, err)
+		return nil, time.Time{}, fmt.Errorf("reach %s: %w", a.name, err)
 	}
-	deadline := time.Now().Add(timeout)
+	deadline := time.Now().Add(a.timeout)
 	bounded, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	raw, err := via.dial(bounded, s.address(), leave)
+	raw, err := via.dial(bounded, a.address(), leave)
 	if err != nil {
 		leave()
 		if bounded.Err() != nil {
-			return nil, deadline, reachError(ctx, name+" through "+via.conn.host, timeout, os.ErrDeadlineExceeded)
+			return nil, deadline, reachError(ctx, a.name+" through "+via.conn.host, a.timeout, os.ErrDeadlineExceeded)
 		}
-		return nil, deadline, jumpError(name, via.conn.host, err)
+		return nil, deadline, jumpError(a.name, via.conn.host, err)
 	}
 	return raw, deadline, nil
 }
 
 // handshake makes an SSH connection of a byte stream.
-func handshake(ctx context.Context, wire *wire, user, name string, timeout time.Duration, check *hostKeyCheck, keys *credentials) (*ssh.Client, error) {
-	stop := context.AfterFunc(ctx, func() {
-		wire.Close()
-		keys.close()
-	})
+func (a *attempt) handshake(ctx context.Context, wire *wire, check *hostKeyCheck) (*ssh.Client, error) {
+	stop := context.AfterFunc(ctx, func() { wire.Close() })
 	defer stop()
 
 	var keyErr error
 	var once sync.Once // the key is checked again whenever keys are exchanged anew
 	trusted := false
 	config := &ssh.ClientConfig{
-		User:              user,
+		User:              a.user,
 		HostKeyAlgorithms: check.algorithms,
 		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
 			err := check.callback(host, remote, key)
 			once.Do(func() {
+				if err == nil && !a.first() {
+					err = errOvertaken
+				}
 				if keyErr, trusted = err, err == nil; trusted {
 					wire.SetDeadline(time.Now().Add(authTimeout))
 				}
@@ -142,30 +137,32 @@ func handshake(ctx context.Context, wire *wire, user, name string, timeout time.
 			return err
 		},
 	}
-	keys.methods(config)
-	keys.wait = func(waiting bool) {
+	a.keys.wait = func(waiting bool) {
 		if waiting {
 			wire.SetDeadline(time.Time{})
 		} else {
 			wire.SetDeadline(time.Now().Add(authTimeout))
 		}
 	}
+	a.keys.methods(config, func() error { return a.dialer.collect(ctx, a.cfg, a.settings, &a.keys) })
 	conn, channels, requests, err := ssh.NewClientConn(wire, check.name, config)
 	switch {
 	case err == nil:
 		return ssh.NewClient(conn, channels, requests), nil
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("connect to %s: %w", name, context.Cause(ctx))
+		return nil, fmt.Errorf("connect to %s: %w", a.name, context.Cause(ctx))
 	case keyErr != nil:
-		return nil, fmt.Errorf("connect to %s: %w", name, keyErr)
+		return nil, fmt.Errorf("connect to %s: %w", a.name, keyErr)
+	case a.keys.err != nil:
+		return nil, a.keys.err
 	case isTimeout(err) && trusted:
-		return nil, fmt.Errorf("authenticate at %s: %w (%s)", name, ErrTimeout, authTimeout)
+		return nil, fmt.Errorf("authenticate at %s: %w (%s)", a.name, ErrTimeout, authTimeout)
 	case isTimeout(err):
-		return nil, fmt.Errorf("connect to %s: %w: it accepted the connection and said nothing for %s", name, ErrTimeout, timeout)
+		return nil, fmt.Errorf("connect to %s: %w: it accepted the connection and said nothing for %s", a.name, ErrTimeout, a.timeout)
 	case trusted:
-		return nil, &AuthError{User: user, Host: name, Accepts: keys.accepts, Tried: keys.tried, Skipped: keys.skipped, Err: err}
+		return nil, &AuthError{User: a.user, Host: a.name, Accepts: a.keys.accepts, Tried: a.keys.tried, Skipped: a.keys.skipped, Err: err}
 	default:
-		return nil, fmt.Errorf("connect to %s: %w: what answers there does not speak SSH as we do: %w", name, ErrUnreachable, err)
+		return nil, fmt.Errorf("connect to %s: %w: what answers there does not speak SSH as we do: %w", a.name, ErrUnreachable, err)
 	}
 }
 

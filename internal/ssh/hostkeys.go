@@ -17,11 +17,19 @@ type hostKeyCheck struct {
 	algorithms []string
 	pinned     []ssh.PublicKey // by the fleet
 	pinnedFrom string
-	known      knownHost
-	loose      bool   // known is of the host's port 22, which is perhaps another server
+	known      []knownAs
 	revocation string // a file with revoked keys; empty: none
 	env        func(string) string
 	writeTo    string // the file of known_hosts that the person would add to
+}
+
+// knownAs is what known_hosts has under one of the host's names.
+type knownAs struct {
+	knownHost
+	name string
+	// loose is for the name without its port, where perhaps another server
+	// listens: another key there is no alarm.
+	loose bool
 }
 
 // keyAlgorithms are the kinds of host key that we ask for, best first. Those
@@ -56,7 +64,7 @@ func newHostKeyCheck(cfg Config, s settings) (*hostKeyCheck, error) {
 	if s.hostKeyAlias != "" {
 		check.name = strings.ToLower(s.hostKeyAlias) // an alias has no port, as in OpenSSH
 	}
-	if err := check.readKnown(s); err != nil {
+	if err := check.readKnown(cfg, s); err != nil {
 		return nil, err
 	}
 	for _, line := range cfg.HostKeys {
@@ -71,21 +79,44 @@ func newHostKeyCheck(cfg Config, s settings) (*hostKeyCheck, error) {
 }
 
 // readKnown reads what known_hosts has about the host. OpenSSH too takes a line
-// without port where no key is known with the port.
-func (c *hostKeyCheck) readKnown(s settings) error {
+// without port where no key is known with the port. Where nobody vouches for this
+// address, the host is the one that is known by another of its addresses.
+func (c *hostKeyCheck) readKnown(cfg Config, s settings) error {
 	files, err := readKnownHosts(append(slices.Clone(s.userKnownHosts), s.globalKnownHosts...))
 	if err != nil {
 		return err
 	}
-	if c.known, err = lookUp(files, c.name); err != nil || len(c.known.keys) > 0 || s.hostKeyAlias != "" || s.port == 22 {
-		return err
+	keys := 0
+	look := func(name string, loose bool) {
+		if err != nil {
+			return
+		}
+		k := knownAs{name: name, loose: loose}
+		k.knownHost, err = lookUp(files, name)
+		keys += len(k.keys)
+		c.known = append(c.known, k)
 	}
-	c.loose = true
-	anyPort, err := lookUp(files, knownName(s.host, 22))
-	c.known.keys = anyPort.keys
-	c.known.authorities = append(c.known.authorities, anyPort.authorities...)
-	c.known.revoked = append(c.known.revoked, anyPort.revoked...)
+	look(c.name, false)
+	if keys == 0 && s.hostKeyAlias == "" && s.port != 22 {
+		look(knownName(s.host, 22), true)
+	}
+	if keys == 0 && len(c.authorities()) == 0 {
+		for _, alias := range cfg.aliases {
+			look(alias, false)
+		}
+	}
 	return err
+}
+
+// authorities are the places of those that may vouch for the host.
+func (c *hostKeyCheck) authorities() []string {
+	var places []string
+	for _, known := range c.known {
+		for _, k := range known.authorities {
+			places = append(places, k.place)
+		}
+	}
+	return places
 }
 
 func (c *hostKeyCheck) chooseAlgorithms() {
@@ -93,11 +124,13 @@ func (c *hostKeyCheck) chooseAlgorithms() {
 	for _, key := range c.pinned {
 		wanted = append(wanted, algorithmsOf(key)...)
 	}
-	if len(c.known.authorities) > 0 {
+	if len(c.authorities()) > 0 {
 		wanted = append(wanted, certAlgorithms...)
 	}
-	for _, k := range c.known.keys {
-		wanted = append(wanted, algorithmsOf(k.key)...)
+	for _, known := range c.known {
+		for _, k := range known.keys {
+			wanted = append(wanted, algorithmsOf(k.key)...)
+		}
 	}
 	for _, algorithm := range append(wanted, keyAlgorithms...) {
 		if !slices.Contains(c.algorithms, algorithm) {
@@ -124,22 +157,32 @@ func (c *hostKeyCheck) callback(_ string, _ net.Addr, got ssh.PublicKey) error {
 	if err := c.checkRevoked(plain, cert); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(c.pinned, func(k ssh.PublicKey) bool { return sameKey(k, plain) }) ||
-		slices.ContainsFunc(c.known.keys, func(k knownKey) bool { return sameKey(k.key, plain) }) {
+	if slices.ContainsFunc(c.pinned, func(k ssh.PublicKey) bool { return sameKey(k, plain) }) {
 		return nil
 	}
-	if isCert {
-		signer, err := c.known.certify(cert, hostOf(c.name))
+	var invalid error
+	for _, known := range c.known {
+		if slices.ContainsFunc(known.keys, func(k knownKey) bool { return sameKey(k.key, plain) }) {
+			return nil
+		}
+		if !isCert {
+			continue
+		}
+		host := hostOf(known.name)
+		signer, err := known.certify(cert, host)
 		if err == nil {
 			return nil
 		}
-		if signer != nil {
-			return &HostKeyError{
+		if signer != nil && invalid == nil {
+			invalid = &HostKeyError{
 				Host: c.name, Got: describeCert(cert), Want: []string{"a certificate by " + fingerprint(signer.key) + " (" + signer.place + ")"},
-				Fix: fmt.Sprintf("%s; sign its key again, for the name %s, and check the clock of this computer", strings.TrimPrefix(err.Error(), "ssh: "), hostOf(c.name)),
+				Fix: fmt.Sprintf("%s; sign its key again, for the name %s, and check the clock of this computer", strings.TrimPrefix(err.Error(), "ssh: "), host),
 				Err: ErrHostCertificate,
 			}
 		}
+	}
+	if invalid != nil {
+		return invalid
 	}
 	return c.stranger(plain)
 }
@@ -151,14 +194,18 @@ func (c *hostKeyCheck) stranger(got ssh.PublicKey) error {
 		failure.Want = append(failure.Want, fingerprint(key)+" ("+c.pinnedFrom+")")
 	}
 	var commands []string
-	for _, k := range c.known.keys {
-		if c.loose {
-			break
+	var unread []string
+	for _, known := range c.known {
+		unread = append(unread, known.unread...)
+		if known.loose {
+			continue
 		}
-		failure.Want = append(failure.Want, fingerprint(k.key)+" ("+k.place+")")
-		remove := fmt.Sprintf("ssh-keygen -R %s -f %s", shellQuote(c.name), shellQuote(k.file))
-		if !slices.Contains(commands, remove) {
-			commands = append(commands, remove)
+		for _, k := range known.keys {
+			failure.Want = append(failure.Want, fingerprint(k.key)+" ("+k.place+")")
+			remove := fmt.Sprintf("ssh-keygen -R %s -f %s", shellQuote(known.name), shellQuote(k.file))
+			if !slices.Contains(commands, remove) {
+				commands = append(commands, remove)
+			}
 		}
 	}
 	// The very key that was seen is added, not what a second look would fetch.
@@ -168,10 +215,10 @@ func (c *hostKeyCheck) stranger(got ssh.PublicKey) error {
 	case len(failure.Want) > 0:
 		failure.Err = ErrHostKeyChanged
 		failure.Fix = "somebody may be in between, or the host was installed anew; " + failure.Fix
-	case len(c.known.authorities) > 0:
-		failure.Fix = "the authority of " + c.known.authorities[0].place + " did not sign it; " + failure.Fix
-	case len(c.known.unread) > 0:
-		failure.Fix = c.known.unread[0] + " cannot be read, it may be of a kind that is not supported; " + failure.Fix
+	case len(c.authorities()) > 0:
+		failure.Fix = "the authority of " + c.authorities()[0] + " did not sign it; " + failure.Fix
+	case len(unread) > 0:
+		failure.Fix = unread[0] + " cannot be read, it may be of a kind that is not supported; " + failure.Fix
 	}
 	return failure
 }

@@ -21,9 +21,11 @@ func (c *hostKeyCheck) checkRevoked(plain ssh.PublicKey, cert *ssh.Certificate) 
 		shown = append(shown, cert, cert.SignatureKey)
 	}
 	for _, key := range shown {
-		for _, k := range c.known.revoked {
-			if bytes.Equal(k.blob, key.Marshal()) {
-				return c.revokedError(key, k.place)
+		for _, known := range c.known {
+			for _, k := range known.revoked {
+				if bytes.Equal(k.blob, key.Marshal()) {
+					return c.revokedError(key, k.place)
+				}
 			}
 		}
 	}

@@ -63,9 +63,10 @@ func newServer(t testing.TB, options ...string) *server {
 		"HostKey "+s.path("host"),
 		"AuthorizedKeysFile "+s.path("authorized_keys"),
 		"StrictModes no", "UsePAM no", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
-		"PermitRootLogin yes", "PidFile none", "UseDNS no", "PrintMotd no", "PrintLastLog no", "LogLevel ERROR"), "\n")+"\n", 0o600)
+		"PermitRootLogin yes", "PidFile "+s.path("pid"), "UseDNS no", "PrintMotd no", "PrintLastLog no", "LogLevel ERROR"), "\n")+"\n", 0o600)
 
-	// A port that is free now may be taken the next moment: try again.
+	// A port that is free now may be taken the next moment, by another server of
+	// these tests: try again. The file is written when sshd has its port.
 	for range 5 {
 		s.port = freePort(t)
 		s.cmd = exec.Command("unshare", "--mount", "sh", "-c", `mount --bind "$1" /etc/passwd; shift; exec "$@"`, "sh", s.path("passwd"),
@@ -77,8 +78,7 @@ func newServer(t testing.TB, options ...string) *server {
 		gone := make(chan error, 1)
 		go func() { gone <- s.cmd.Wait() }()
 		for {
-			if conn, err := net.Dial("tcp", s.address()); err == nil {
-				conn.Close()
+			if _, err := os.Stat(s.path("pid")); err == nil {
 				t.Cleanup(func() {
 					s.kill()
 					<-gone

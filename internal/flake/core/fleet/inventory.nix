@@ -63,7 +63,11 @@ let
           type = types.listOf types.str;
           default = [ ];
           example = [ "192.0.2.7" ];
-          description = "Further addresses under which the machine may be reached.";
+          description = ''
+            Further addresses under which the machine may be reached, written like
+            targetHost. They are tried after it, one by one, and the one that answered
+            is tried first the next time.
+          '';
         };
       };
     };
