@@ -49,13 +49,17 @@ func (a *App) open(ctx context.Context) (*session, error) {
 	return a.load(ctx, (*flake.Loader).Load)
 }
 
-// openFor is open for a command that goes on to evaluate machines, perhaps all.
-func (a *App) openFor(ctx context.Context, all, toplevel bool) (*session, error) {
-	if !all {
+// openFor is open for a command that goes on to evaluate machines: those that
+// its arguments select, or all.
+func (a *App) openFor(ctx context.Context, args []string, all, toplevel bool) (*session, error) {
+	names := inventory.Names(args)
+	if all {
+		names = nil
+	} else if names == nil {
 		return a.open(ctx)
 	}
 	return a.load(ctx, func(l *flake.Loader, ctx context.Context, ref, dir string) (*flake.Fleet, error) {
-		return l.LoadAll(ctx, ref, dir, toplevel)
+		return l.LoadFor(ctx, ref, dir, names, toplevel)
 	})
 }
 
@@ -141,7 +145,7 @@ func (a *App) evaluate(ctx context.Context, args []string, all, toplevel bool) (
 	p := a.progress()
 	defer p.clear()
 	p.get().Set("evaluating", "the fleet", "")
-	s, err := a.openFor(ctx, all, toplevel)
+	s, err := a.openFor(ctx, args, all, toplevel)
 	if err != nil {
 		return nil, err
 	}

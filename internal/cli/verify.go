@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -28,7 +29,7 @@ here. It changes nothing.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.openFor(cmd.Context(), len(args) == 0, true)
+			s, err := a.openFor(cmd.Context(), args, len(args) == 0, true)
 			if err != nil {
 				return err
 			}
@@ -115,7 +116,7 @@ func (s *session) showCheck(c verify.Check) {
 		verify.Fail: s.Streams.PaintOut(term.Red, "✗"),
 		verify.Left: s.Streams.PaintOut(term.Yellow, "–"),
 	}[c.Status]
-	line := fmt.Sprintf("  %s %s", mark, c.Machine)
+	line := fmt.Sprintf("  %s %s", mark, cmp.Or(c.Machine, s.fleet.Meta.Name, "the fleet"))
 	if c.Text != "" {
 		line += ": " + c.Text
 	}

@@ -2,7 +2,6 @@ package flake
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-
-	"github.com/crs58/fleet/internal/nix"
 )
 
 // Evaluated is what evaluating several machines gave: the details of those that
@@ -19,6 +16,9 @@ import (
 type Evaluated struct {
 	Details map[string]*Details
 	Failed  map[string]*MachineError
+	// Violations are what services demand of the inventory and do not find, such
+	// as one controller at least. No value is to be made while there are any.
+	Violations []string
 }
 
 // Names are the machines that evaluate, sorted.
@@ -33,114 +33,172 @@ func (e *Evaluated) Errors() []*MachineError {
 	return errs
 }
 
-// minBatch is how many machines are worth a Nix process of their own: below
-// that the flake itself costs more than the machines.
-const minBatch = 3
-
 // Details evaluates machines. With toplevel the whole system is evaluated, so
 // that it can be built; without, only what vars need. The error is one that
 // concerns all machines; a machine's own error is in Evaluated.Failed.
 func (l *Loader) Details(ctx context.Context, fleet *Fleet, names []string, toplevel bool) (*Evaluated, error) {
-	result := &Evaluated{Details: map[string]*Details{}, Failed: map[string]*MachineError{}}
+	e := &evaluation{Loader: l, fleet: fleet, result: &Evaluated{Details: map[string]*Details{}, Failed: map[string]*MachineError{}}}
 	var todo []string
 	for _, name := range names {
 		if _, known := fleet.Machines[name]; !known {
 			return nil, fmt.Errorf("there is no machine %s%s", name, DidYouMean(name, slices.Sorted(maps.Keys(fleet.Machines))))
 		}
-		if d := fleet.known[name]; d != nil && (d.Toplevel != nil || !toplevel) {
-			result.Details[name] = d
-			continue
-		}
-		var d Details
-		if l.cached(l.detailsKey(fleet, name, toplevel), &d) && d.inStore() {
-			result.Details[name] = &d
+		if d := l.knownDetails(fleet, name, toplevel); d != nil {
+			e.result.Details[name] = d
 			continue
 		}
 		todo = append(todo, name)
 	}
-	batches := split(todo, min(max(1, l.Workers), max(1, len(todo)/minBatch)))
-	var mu sync.Mutex
-	var failed [][]string
-	l.each(len(batches), func(i int) {
-		details, err := l.evaluate(ctx, fleet, batches[i], toplevel)
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			failed = append(failed, batches[i])
-			if len(batches[i]) == 1 {
-				result.Failed[batches[i][0]] = &MachineError{batches[i][0], err}
-			}
-			return
-		}
-		maps.Copy(result.Details, details)
-	})
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+	var questions []question
+	for _, batch := range split(todo, l.processes(len(todo), toplevel || fleet.Flavour == Clan)) {
+		questions = append(questions, question{machines: batch, toplevel: toplevel})
 	}
-	// One machine fails its whole batch: the others get another chance, each alone.
-	var alone []string
-	for _, batch := range failed {
-		if len(batch) > 1 {
-			alone = append(alone, batch...)
+	if len(names) > 0 && !l.knownViolations(fleet, e.result) {
+		if len(questions) == 0 {
+			questions = []question{{machines: []string{}}}
 		}
+		questions[0].violations = true
 	}
-	l.each(len(alone), func(i int) {
-		details, err := l.evaluate(ctx, fleet, alone[i:i+1], toplevel)
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			result.Failed[alone[i]] = &MachineError{alone[i], err}
-			return
-		}
-		maps.Copy(result.Details, details)
-	})
+	e.ask(ctx, e.ask(ctx, questions))
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	for _, name := range todo {
-		if d := result.Details[name]; d != nil {
+		if d := e.result.Details[name]; d != nil {
 			l.keep(l.detailsKey(fleet, name, toplevel), d)
 		}
 	}
-	return result, nil
+	return e.result, nil
 }
 
-// loadAll reads the inventory and the details of all machines of a native flake.
-// Each worker takes its share of the machines, whose names it alone knows.
-func (l *Loader) loadAll(ctx context.Context, fleet *Fleet, toplevel bool) error {
-	if fleet.Dir != "" && !exists(filepath.Join(fleet.Dir, "flake.lock")) {
+// loadFor reads the inventory and the details of machines. Each process takes
+// its share of them; of all machines, it alone knows the names.
+func (l *Loader) loadFor(ctx context.Context, fleet *Fleet, machines []string, toplevel bool) error {
+	processes := max(1, l.Workers)
+	if machines != nil {
+		processes = l.processes(len(machines), toplevel)
+	}
+	if processes > 1 && fleet.Dir != "" && !exists(filepath.Join(fleet.Dir, "flake.lock")) {
 		return errors.New("the inputs are not locked: several processes would write the lock file at once")
 	}
-	workers := max(1, l.Workers)
-	shares := make([]struct {
-		Inventory json.RawMessage     `json:"inventory"`
-		Details   map[string]*Details `json:"details"`
-	}, workers)
-	errs := make([]error, workers)
-	l.each(workers, func(i int) {
-		errs[i] = l.Nix.Eval(ctx, nix.EvalRequest{
-			Installable: fleet.Ref + "#fleet",
-			Apply: query("share", map[string]any{
-				"index": i, "of": workers, "adminSystem": l.System, "toplevel": toplevel,
-			}),
-			OnEvent: l.OnEvent,
-		}, &shares[i])
+	answers, errs := make([]*answer, processes), make([]error, processes)
+	l.parallel(processes, func(i int) {
+		answers[i], errs[i] = l.evaluate(ctx, fleet, question{
+			inventory: i == 0, violations: i == 0, machines: machines, toplevel: toplevel, index: i, of: processes,
+		})
 	})
-	if err := errors.Join(errs...); err != nil {
-		return err
+	fleet.known.Details = map[string]*Details{}
+	for i, answer := range answers {
+		if errs[i] != nil {
+			continue
+		}
+		for name, d := range answer.Details {
+			if d != nil {
+				fleet.known.Details[name] = d
+				l.keep(l.detailsKey(fleet, name, toplevel), d)
+			}
+		}
 	}
-	if err := json.Unmarshal(shares[0].Inventory, &fleet.Inventory); err != nil {
-		return err
+	if errs[0] != nil {
+		return errs[0]
 	}
-	fleet.Flavour, fleet.known = Native, map[string]*Details{}
-	for _, share := range shares {
-		maps.Copy(fleet.known, share.Details)
+	fleet.known.Violations = answers[0].Violations
+	l.keep(l.violationsKey(fleet), fleet.known.Violations)
+	return fleet.take(answers[0])
+}
+
+// evaluation collects what several Nix processes say of machines.
+type evaluation struct {
+	*Loader
+	fleet *Fleet
+
+	mu     sync.Mutex
+	result *Evaluated
+}
+
+// ask asks questions of several machines each, and returns what is to be asked
+// again: machines that fail are asked for alone, which gives their errors and
+// the others what they are.
+func (e *evaluation) ask(ctx context.Context, questions []question) (again []question) {
+	e.parallel(len(questions), func(i int) {
+		q := questions[i]
+		got, err := e.evaluate(ctx, e.fleet, q)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		switch {
+		case err == nil:
+			again = append(again, e.note(q, got)...)
+		case q.violations && len(q.machines) == 0:
+			e.result.Violations = []string{"what services demand cannot be evaluated: " + reason(err)}
+		case !q.violations && len(q.machines) == 1:
+			e.fail(q.machines[0], err)
+		default:
+			if q.violations {
+				again = append(again, question{machines: []string{}, violations: true})
+			}
+			again = append(again, alone(q.machines, q.toplevel)...)
+		}
+	})
+	return again
+}
+
+// note takes an answer over, and returns the questions for what it lacks.
+func (e *evaluation) note(q question, got *answer) []question {
+	if q.violations {
+		e.result.Violations = got.Violations
+		e.keep(e.violationsKey(e.fleet), got.Violations)
 	}
-	for name, d := range fleet.known {
-		l.keep(l.detailsKey(fleet, name, toplevel), d)
+	var failed []string
+	for _, name := range q.machines {
+		switch d, answered := got.Details[name]; {
+		case d != nil:
+			e.result.Details[name] = d
+		case answered:
+			failed = append(failed, name)
+		default:
+			e.fail(name, fmt.Errorf("the evaluation of %s did not return it", e.fleet.Ref))
+		}
+	}
+	return alone(failed, q.toplevel)
+}
+
+func (e *evaluation) fail(name string, err error) {
+	e.result.Failed[name] = &MachineError{name, err}
+}
+
+func alone(names []string, toplevel bool) (questions []question) {
+	for _, name := range names {
+		questions = append(questions, question{machines: []string{name}, toplevel: toplevel})
+	}
+	return questions
+}
+
+// knownDetails are those that were evaluated with the inventory or by an
+// earlier command.
+func (l *Loader) knownDetails(fleet *Fleet, name string, toplevel bool) *Details {
+	if d := fleet.known.Details[name]; d != nil && (d.Toplevel != nil || !toplevel) {
+		return d
+	}
+	for _, with := range []bool{toplevel, true} {
+		var d Details
+		if l.cached(l.detailsKey(fleet, name, with), &d) && d.inStore() {
+			return &d
+		}
 	}
 	return nil
 }
+
+// knownViolations takes the violations over where there is nothing to evaluate:
+// the core calls them errors, a plain flake has none.
+func (l *Loader) knownViolations(fleet *Fleet, result *Evaluated) bool {
+	if fleet.Flavour != Clan {
+		return true
+	}
+	result.Violations = fleet.known.Violations
+	return result.Violations != nil || l.cached(l.violationsKey(fleet), &result.Violations)
+}
+
+func (l *Loader) violationsKey(fleet *Fleet) string { return fleet.key("violations") }
 
 func (l *Loader) detailsKey(fleet *Fleet, name string, toplevel bool) string {
 	return fleet.key("details", name, l.System, strconv.FormatBool(toplevel))
@@ -153,15 +211,27 @@ func (d *Details) inStore() bool {
 		return false
 	}
 	for _, g := range d.Generators {
-		if g.Script != nil && !exists(g.Script.DrvPath) {
-			return false
+		for _, d := range []*Derivation{g.Script, g.Shell} {
+			if d != nil && !exists(d.DrvPath) {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// each runs n jobs, at most Workers at once.
-func (l *Loader) each(n int, job func(i int)) {
+// processes is how many are worth starting for n machines. Below a few light
+// machines for each, the flake itself costs more than they.
+func (l *Loader) processes(n int, heavy bool) int {
+	atLeast := 3
+	if heavy {
+		atLeast = 1
+	}
+	return min(max(1, l.Workers), max(1, n/atLeast))
+}
+
+// parallel runs n jobs, at most Workers at once.
+func (l *Loader) parallel(n int, job func(i int)) {
 	slots := make(chan struct{}, max(1, l.Workers))
 	var wg sync.WaitGroup
 	for i := range n {
@@ -183,49 +253,4 @@ func split(names []string, n int) [][]string {
 		}
 	}
 	return parts
-}
-
-func (l *Loader) evaluate(ctx context.Context, fleet *Fleet, names []string, toplevel bool) (map[string]*Details, error) {
-	requests := []nix.EvalRequest{}
-	switch fleet.Flavour {
-	case Native:
-		requests = append(requests, nix.EvalRequest{
-			Installable: fleet.Ref + "#fleet.machines",
-			Apply:       query("machines", map[string]any{"names": names, "adminSystem": l.System, "toplevel": toplevel}),
-		})
-	case Plain:
-		for class, output := range map[Class]string{NixOS: "nixosConfigurations", Darwin: "darwinConfigurations"} {
-			var of []string
-			for _, name := range names {
-				if fleet.Machines[name].Class == class {
-					of = append(of, name)
-				}
-			}
-			if len(of) > 0 {
-				requests = append(requests, nix.EvalRequest{
-					Installable: fleet.Ref + "#" + output,
-					Apply:       query("plain", map[string]any{"names": of, "toplevel": toplevel}),
-				})
-			}
-		}
-	}
-	all := map[string]*Details{}
-	for _, req := range requests {
-		req.OnEvent = l.OnEvent
-		var raw json.RawMessage
-		if err := l.Nix.Eval(ctx, req, &raw); err != nil {
-			return nil, err
-		}
-		var details map[string]*Details
-		if err := json.Unmarshal(raw, &details); err != nil {
-			return nil, fmt.Errorf("the flake's core and this program do not fit together: %w", err)
-		}
-		maps.Copy(all, details)
-	}
-	for _, name := range names {
-		if all[name] == nil {
-			return nil, fmt.Errorf("the evaluation of %s did not return %s", fleet.Ref, name)
-		}
-	}
-	return all, nil
 }

@@ -39,8 +39,8 @@ type Fleet struct {
 	Inventory
 
 	evalKey string // empty where nothing may be cached
-	// known are details that were evaluated together with the inventory.
-	known map[string]*Details
+	// known is what was evaluated together with the inventory.
+	known Evaluated
 }
 
 // DeployOf is where a machine is reached: as the inventory says, and what that
@@ -111,38 +111,25 @@ type Loader struct {
 	OnEvent func(nix.Event)
 }
 
-type candidate struct {
-	flavour Flavour
-	output  string
-	apply   string
-}
-
-// flavours are tried in this order; the first whose output exists is it.
-func flavours() []candidate {
-	return []candidate{
-		{Native, "fleet", query("inventory", map[string]any{})},
-		{Clan, "clanInternals", `_: { }`},
-		{Plain, "nixosConfigurations", `builtins.attrNames`},
-		{Plain, "darwinConfigurations", `builtins.attrNames`},
-	}
-}
-
 // Load reads the inventory.
 func (l *Loader) Load(ctx context.Context, ref, dir string) (*Fleet, error) {
 	return l.load(ctx, ref, dir, l.loadInventory)
 }
 
-// LoadAll is Load for a command that goes on to ask for the Details of all
-// machines: these are evaluated in the same go as the inventory, which saves an
-// evaluation where nothing is known yet.
-func (l *Loader) LoadAll(ctx context.Context, ref, dir string, toplevel bool) (*Fleet, error) {
+// LoadFor is Load for a command that goes on to ask for the Details of
+// machines, nil standing for all: these are evaluated in the same go as the
+// inventory, which saves an evaluation where nothing is known yet. Names that
+// are no machines do no harm.
+func (l *Loader) LoadFor(ctx context.Context, ref, dir string, machines []string, toplevel bool) (*Fleet, error) {
 	return l.load(ctx, ref, dir, func(ctx context.Context, fleet *Fleet) error {
-		if l.loadAll(ctx, fleet, toplevel) == nil {
+		if l.loadFor(ctx, fleet, machines, toplevel) == nil {
 			return nil
 		}
-		// A machine does not evaluate, or the flake is of another flavour: the
-		// long way tells which.
-		*fleet = Fleet{Ref: ref, Dir: dir, evalKey: fleet.evalKey}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		// A machine does not evaluate, or it is no fleet: the long way tells which.
+		*fleet = Fleet{Ref: ref, Dir: dir, evalKey: fleet.evalKey, known: fleet.known}
 		return l.loadInventory(ctx, fleet)
 	})
 }
@@ -168,41 +155,22 @@ func (l *Loader) load(ctx context.Context, ref, dir string, evaluate func(contex
 }
 
 func (l *Loader) loadInventory(ctx context.Context, fleet *Fleet) error {
-	plain := map[Class][]string{}
-	for _, f := range flavours() {
-		var raw json.RawMessage
-		err := l.Nix.Eval(ctx, nix.EvalRequest{Installable: fleet.Ref + "#" + f.output, Apply: f.apply, OnEvent: l.OnEvent}, &raw)
-		if errors.Is(err, nix.ErrNoAttribute) {
-			continue
-		}
-		if err != nil {
-			return &inventoryError{fleet.Ref, err}
-		}
-		fleet.Flavour = f.flavour
-		switch f.flavour {
-		case Native:
-			if err := json.Unmarshal(raw, &fleet.Inventory); err != nil {
-				return fmt.Errorf("the inventory of %s is not what this program knows: %w", fleet.Ref, err)
-			}
-			return nil
-		case Clan:
-			return fmt.Errorf("%s is a clan flake (it has the output clanInternals); this version of fleet reads flakes made with lib.mkFleet", fleet.Ref)
-		case Plain:
-			var names []string
-			if err := json.Unmarshal(raw, &names); err != nil {
-				return fmt.Errorf("%s#%s is not a set of machines: %w", fleet.Ref, f.output, err)
-			}
-			class := NixOS
-			if f.output == "darwinConfigurations" {
-				class = Darwin
-			}
-			plain[class] = names
-		}
+	got, err := l.evaluate(ctx, fleet, question{inventory: true, machines: []string{}})
+	if err != nil {
+		return &inventoryError{fleet.Ref, err}
 	}
-	if len(plain) == 0 {
-		return fmt.Errorf("%s is a flake, but not of a fleet: it has none of the outputs fleet, nixosConfigurations, darwinConfigurations; `fleet init` shows what one looks like", fleet.Ref)
+	return fleet.take(got)
+}
+
+// take makes the inventory that was evaluated the fleet's.
+func (f *Fleet) take(got *answer) error {
+	f.Flavour = got.Flavour
+	if got.Flavour == "" {
+		return fmt.Errorf("%s is a flake, but not of a fleet: it has none of the outputs fleet, clanInternals, nixosConfigurations, darwinConfigurations; `fleet init` shows what one looks like", f.Ref)
 	}
-	fleet.Inventory = plainInventory(plain)
+	if err := json.Unmarshal(got.Inventory, &f.Inventory); err != nil {
+		return fmt.Errorf("the inventory of %s is not what this program knows: %w", f.Ref, err)
+	}
 	return nil
 }
 
@@ -218,24 +186,9 @@ func (e *inventoryError) Error() string {
 
 func (e *inventoryError) Unwrap() error { return e.err }
 
-// plainInventory makes do with the names of a flake that has no inventory: the
-// machines are reached under their own names.
-func plainInventory(names map[Class][]string) Inventory {
-	inv := Inventory{Machines: map[string]Machine{}, Instances: map[string]*Instance{}}
-	for class, list := range names {
-		for _, name := range list {
-			inv.Machines[name] = Machine{
-				Name: name, Class: class, Tags: []string{"all", string(class)},
-				Deploy: Deploy{TargetHost: "root@" + name},
-			}
-		}
-	}
-	return inv
-}
-
 // cacheFormat is part of every key: results that an older program kept in
 // another shape are not found.
-const cacheFormat = "flake-1"
+const cacheFormat = "flake-2"
 
 // key names a result for the cache; empty means it may not be kept.
 func (f *Fleet) key(parts ...string) string {

@@ -142,7 +142,6 @@ func TestFlavours(t *testing.T) {
 				return f.Flavour == flake.Plain && f.Machines["web"].Class == flake.NixOS && f.Machines["mac"].Class == flake.Darwin && f.Machines["web"].Deploy.TargetHost == "root@web"
 			},
 		},
-		{name: "clan", outputs: `{ clanInternals = { }; nixosConfigurations.web = { }; }`, err: "is a clan flake"},
 		{name: "none", outputs: `{ packages = { }; }`, err: "`fleet init` shows what one looks like"},
 		{name: "other schema", outputs: `{ fleet = { schema = 2; inventory = { }; }; }`, err: "another version of fleet (schema 2"},
 		{name: "broken", outputs: `{ fleet = throw "no inventory today"; }`, err: "no inventory today"},
@@ -175,7 +174,7 @@ func TestLoadAll(t *testing.T) {
 		l, x := loader(t)
 		l.Workers, l.Cache = workers, nil
 		dir := nixtest.Flake(t, map[string]string{"flake.nix": healthy, "flake.lock": noInputs})
-		fleet, err := l.LoadAll(t.Context(), dir, dir, false)
+		fleet, err := l.LoadFor(t.Context(), dir, dir, nil, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +196,7 @@ func TestLoadAll(t *testing.T) {
 	}
 	l, _ := loader(t)
 	dir := nixtest.Flake(t, map[string]string{"flake.nix": native, "flake.lock": noInputs})
-	fleet, err := l.LoadAll(t.Context(), dir, dir, false)
+	fleet, err := l.LoadFor(t.Context(), dir, dir, nil, false)
 	if err != nil || len(fleet.Machines) != 8 {
 		t.Fatalf("a machine that does not evaluate hides the inventory: %v", err)
 	}
@@ -207,7 +206,7 @@ func TestPlainDetails(t *testing.T) {
 	l, _ := loader(t)
 	machine := `{ pkgs.stdenv.hostPlatform.system = "x86_64-linux"; config.system.build.toplevel = derivation { name = "system"; system = "x86_64-linux"; builder = "/bin/sh"; }; }`
 	dir := nixtest.Flake(t, map[string]string{"flake.nix": `{ outputs = _: { nixosConfigurations.web = ` + machine + `; darwinConfigurations.mac = ` + machine + `; }; }`})
-	for _, toplevel := range []bool{true, false} {
+	for _, toplevel := range []bool{false, true} {
 		got, err := l.Details(t.Context(), load(t, l, dir), []string{"mac", "web"}, toplevel)
 		if err != nil {
 			t.Fatal(err)

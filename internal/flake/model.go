@@ -25,9 +25,6 @@ type Inventory struct {
 	// Warnings are findings of the evaluation that do not stop it, such as a
 	// tag that no machine carries.
 	Warnings []string `json:"warnings,omitempty"`
-	// Violations are what services demand of the inventory and do not find, such
-	// as one controller at least. No value is made while there are any.
-	Violations []string `json:"violations,omitempty"`
 	// Folder is where the fleet's files lie below the flake's folder, as clan's
 	// `directory` says it; empty at its top.
 	Folder string `json:"folder,omitempty"`
@@ -89,7 +86,9 @@ type RoleMachine struct {
 
 // Details is what only the evaluation of the machine itself can tell.
 type Details struct {
-	Name       string                `json:"name"`
+	Name string `json:"name"`
+	// System is the machine's platform, such as aarch64-darwin. Of a clan
+	// machine it is evaluated together with Toplevel only.
 	System     string                `json:"system"`
 	Generators map[string]*Generator `json:"generators"`
 	// SecretUploadDirectory is where the machine's age key lies on the machine,
@@ -97,8 +96,9 @@ type Details struct {
 	SecretUploadDirectory string `json:"secretUploadDirectory"`
 	// Store is how the values are kept; empty where that is left to fleet.
 	Store Store `json:"store,omitzero"`
-	// Deploy is where the machine's own modules say that it is reached. What the
-	// inventory says goes first: see Fleet.DeployOf.
+	// Deploy is where the machine's own modules say that it is reached, and
+	// evaluated together with Toplevel only. What the inventory says goes first:
+	// see Fleet.DeployOf.
 	Deploy Deploy `json:"deploy,omitzero"`
 	// RequireExplicitUpdate keeps the machine out of an update of all machines:
 	// it has to be named.
@@ -106,7 +106,7 @@ type Details struct {
 	// Networks are further ways to the machine, the best first. They are
 	// evaluated together with Toplevel only.
 	Networks []Network `json:"networks,omitempty"`
-	// Toplevel is the system closure; nil unless asked for.
+	// Toplevel is the system closure; it may be nil unless asked for.
 	Toplevel *Derivation `json:"toplevel,omitempty"`
 }
 
@@ -166,8 +166,12 @@ type Generator struct {
 	Prompts        map[string]*Prompt `json:"prompts"`
 	Files          map[string]*File   `json:"files"`
 	// Script runs on the administrator's platform. In its place there may be
-	// Builtin, which package vars executes itself.
-	Script  *Derivation `json:"script,omitempty"`
+	// Builtin, which package vars executes itself. Both are nil of a clan
+	// generator whose script does not evaluate for that platform.
+	Script *Derivation `json:"script,omitempty"`
+	// Shell has the bash that a script is run with if it names no interpreter
+	// itself, as clan's do.
+	Shell   *Derivation `json:"shell,omitempty"`
 	Builtin *Builtin    `json:"builtin,omitempty"`
 }
 

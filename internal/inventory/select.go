@@ -63,6 +63,20 @@ func Select(inv *flake.Inventory, exprs ...string) ([]string, error) {
 	return slices.Sorted(maps.Keys(picked)), nil
 }
 
+// Names are the machines that the expressions name if they do nothing else: what
+// can be said of a selection before there is an inventory. Otherwise it is nil.
+func Names(exprs []string) (names []string) {
+	for _, expr := range exprs {
+		node, _ := parse(expr)
+		t, ok := node.(term)
+		if !ok || strings.ContainsAny(t.text, `:*?[\`) {
+			return nil
+		}
+		names = append(names, t.text)
+	}
+	return names
+}
+
 // All returns the names of all machines, sorted.
 func All(inv *flake.Inventory) []string {
 	return slices.Sorted(maps.Keys(inv.Machines))

@@ -82,6 +82,22 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+func TestNames(t *testing.T) {
+	for _, tt := range []struct{ exprs, want []string }{
+		{[]string{"cinnabar", " web1 "}, []string{"cinnabar", "web1"}},
+		{[]string{"cinnabar", "web*"}, nil},
+		{[]string{"tag:x"}, nil},
+		{[]string{"!cinnabar"}, nil},
+		{[]string{"a | b"}, nil},
+		{[]string{"("}, nil},
+		{nil, nil},
+	} {
+		if diff := cmp.Diff(tt.want, Names(tt.exprs)); diff != "" {
+			t.Errorf("%q: %s", tt.exprs, diff)
+		}
+	}
+}
+
 func FuzzSelect(f *testing.F) {
 	for _, seed := range []string{"a", "tag:x & !y", "((a|b))", "role:x/y", "[", "!" + strings.Repeat("(", 200)} {
 		f.Add(seed)

@@ -1,31 +1,53 @@
-# The details of machines of a flake without an inventory, given its
-# `nixosConfigurations` or `darwinConfigurations`. It declares no vars.
-{ names, toplevel }:
-configurations:
-builtins.listToAttrs (
-  map (
+# A flake that knows no fleet: its machines are reached under their own names,
+# and declare no vars.
+{ adminSystem, toplevel }:
+outputs:
+let
+  nixos = outputs.nixosConfigurations or { };
+  darwin = outputs.darwinConfigurations or { };
+  configurations = darwin // nixos;
+
+  machine =
+    name: _:
+    let
+      class = if nixos ? ${name} then "nixos" else "darwin";
+    in
+    {
+      inherit name class;
+      tags = [
+        "all"
+        class
+      ];
+      deploy.targetHost = "root@${name}";
+    };
+in
+{
+  inventory = {
+    machines = builtins.mapAttrs machine configurations;
+    instances = { };
+  };
+  names = builtins.attrNames configurations;
+  violations = [ ];
+
+  describe =
     name:
     let
-      machine = configurations.${name};
-      system = machine.config.system.build.toplevel;
+      configuration = configurations.${name};
+      system = configuration.config.system.build.toplevel;
     in
     {
       inherit name;
-      value = {
-        inherit name;
-        inherit (machine.pkgs.stdenv.hostPlatform) system;
-        generators = { };
-        secretUploadDirectory = "";
-        # Not `outPath`: what has one becomes that string in JSON.
-        toplevel =
-          if toplevel then
-            {
-              inherit (system) drvPath;
-              out = system.outPath;
-            }
-          else
-            null;
-      };
-    }
-  ) names
-)
+      inherit (configuration.pkgs.stdenv.hostPlatform) system;
+      generators = { };
+      secretUploadDirectory = "";
+      # Not `outPath`: what has one becomes that string in JSON.
+      toplevel =
+        if toplevel then
+          {
+            inherit (system) drvPath;
+            out = system.outPath;
+          }
+        else
+          null;
+    };
+}
