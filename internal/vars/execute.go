@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,7 +37,38 @@ func (r *run) build(ctx context.Context) error {
 	}
 	r.tell(Event{Kind: Building, Text: text})
 	_, r.unbuilt = r.opts.Builder.Build(ctx, nix.BuildRequest{Installables: drvs, KeepGoing: true, OnEvent: r.opts.OnBuild})
+	r.buildShells(ctx)
 	return ctx.Err()
+}
+
+// buildShells builds what runs the scripts that name no interpreter. It is there
+// almost always: a script without a shell can hardly be built.
+func (r *run) buildShells(ctx context.Context) {
+	var drvs []string
+	for _, step := range r.plan.Steps {
+		shell := shellOf(r.plan.graph.nodes[step.ID].Def)
+		if shell == nil {
+			continue
+		}
+		if _, err := os.Stat(shell.OutPath); err != nil {
+			drvs = append(drvs, shell.DrvPath+"^out")
+		}
+	}
+	if len(drvs) == 0 {
+		return
+	}
+	slices.Sort(drvs)
+	_, err := r.opts.Builder.Build(ctx, nix.BuildRequest{Installables: slices.Compact(drvs), OnEvent: r.opts.OnBuild})
+	r.unbuilt = errors.Join(r.unbuilt, err)
+}
+
+// shellOf is what has to run the built script of a generator; nil if the script
+// says that itself.
+func shellOf(g *flake.Generator) *flake.Derivation {
+	if g.Script == nil || g.Shell == nil || interpreter(g.Script.OutPath) != "" {
+		return nil
+	}
+	return g.Shell
 }
 
 // execute runs every step as soon as what it reads is there.
@@ -121,17 +153,24 @@ func (r *run) outputs(ctx context.Context, step Step, n *Node) (map[string][]byt
 	case n.Def.Builtin != nil:
 		return r.builtin(ctx, step, n)
 	case n.Def.Script == nil:
-		return nil, fmt.Errorf("generator %s has no script", n.ID)
+		return nil, fmt.Errorf("generator %s has no script for %s: `nix eval .#clanInternals.machines.%[2]s.%[3]s.config.clan.core.vars.generators.%[4]s.finalScript` tells why", n.ID, nix.System(), n.Machines[0], n.Name)
 	}
 	script := n.Def.Script.OutPath
 	if _, err := os.Stat(script); err != nil {
 		return nil, fmt.Errorf("generator %s: its script was not built: %w", n.ID, errors.Join(r.unbuilt, err))
 	}
+	var shell string
+	if d := shellOf(n.Def); d != nil {
+		shell = filepath.Join(d.OutPath, "bin", "bash")
+		if _, err := os.Stat(shell); err != nil {
+			return nil, fmt.Errorf("generator %s: the shell for its script was not built: %w", n.ID, errors.Join(r.unbuilt, err))
+		}
+	}
 	inputs, err := r.inputs(ctx, n)
 	if err != nil {
 		return nil, err
 	}
-	j := job{id: step.ID, script: script, inputs: inputs, prompts: map[string][]byte{}, open: func(generator, file string) bool {
+	j := job{id: step.ID, script: script, shell: shell, inputs: inputs, prompts: map[string][]byte{}, open: func(generator, file string) bool {
 		return r.isPublic(n, generator, file)
 	}}
 	for _, q := range step.Prompts {

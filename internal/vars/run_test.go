@@ -3,13 +3,17 @@ package vars
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/nix"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -420,5 +424,36 @@ func TestGitAddFails(t *testing.T) {
 	w.get("web", "a/f")
 	if p := w.plan(Request{}); !p.Empty() {
 		t.Errorf("the next plan:\n%s", p)
+	}
+}
+
+// A script of clan names no interpreter; it is run with the bash of its machine,
+// which need not be there before.
+func TestScriptWithoutInterpreter(t *testing.T) {
+	w := newWorld(t, one(gen("token", "replaced", "token")))
+	expr := `
+let
+  run = name: command: extra: derivation ({
+    inherit name;
+    system = builtins.currentSystem;
+    builder = "/bin/busybox";
+    args = [ "sh" "-c" command ];
+  } // extra);
+  text = "set -euo pipefail\n[[ $BASH_VERSION == *.* ]]\necho made > $out/token\n";
+  script = run "plain-script" "/bin/busybox cp $textPath $out; /bin/busybox chmod +x $out" { passAsFile = [ "text" ]; inherit text; };
+  shell = run "shell" "/bin/busybox mkdir -p $out/bin; /bin/busybox cp /bin/bash-static $out/bin/bash; : ${toString UNIQUE}" { };
+in
+map (d: [ d.drvPath d.outPath ]) [ script shell ]`
+	expr = strings.Replace(expr, "UNIQUE", fmt.Sprint(time.Now().UnixNano()), 1)
+	var drvs [][2]string
+	if err := testNix(t).Eval(t.Context(), nix.EvalRequest{Expr: expr, Args: []string{"--impure"}}, &drvs); err != nil {
+		t.Fatal(err)
+	}
+	g := w.fleet.Machines["web"].Generators["token"]
+	g.Script = &flake.Derivation{DrvPath: drvs[0][0], OutPath: drvs[0][1]}
+	g.Shell = &flake.Derivation{DrvPath: drvs[1][0], OutPath: drvs[1][1]}
+	w.generate(Request{})
+	if got := w.get("web", "token/token"); got != "made\n" {
+		t.Errorf("got %q", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 type job struct {
 	id     ID
 	script string                       // in the Nix store
+	shell  string                       // what runs it; empty if it says that itself
 	inputs map[string]map[string][]byte // dependency → file → value
 	// prompts are the answers by name.
 	prompts map[string][]byte

@@ -1,7 +1,7 @@
 package vars
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,12 +121,16 @@ func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) 
 		"--ro-bind-data", files.data(sandboxGroup), "/etc/group",
 		"--ro-bind-data", files.data(sandboxHosts), "/etc/hosts",
 	}
-	if shell := interpreter(j.script); shell != "" {
+	if shell := cmp.Or(j.shell, interpreter(j.script)); shell != "" {
 		args = append(args, "--symlink", shell, "/bin/sh")
 	}
 	info, infoFD := files.fromChild()
 	start, startFD := files.toChild()
-	args = append(args, "--remount-ro", "/", "--chdir", "/tmp", "--info-fd", infoFD, "--block-fd", startFD, "--", j.script)
+	args = append(args, "--remount-ro", "/", "--chdir", "/tmp", "--info-fd", infoFD, "--block-fd", startFD, "--")
+	if j.shell != "" {
+		args = append(args, j.shell)
+	}
+	args = append(args, j.script)
 	if files.err != nil {
 		return "", files.err
 	}
@@ -234,25 +238,6 @@ func exitReason(code int, fileBytes int64) string {
 		return fmt.Sprintf("the script was ended by signal %d (%s)", code-128, syscall.Signal(code-128))
 	}
 	return fmt.Sprintf("the script failed with exit code %d", code)
-}
-
-// interpreter is the program of the script's first line if it lies in the
-// store; it serves as /bin/sh for what the script starts.
-func interpreter(script string) string {
-	f, err := os.Open(script)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	head := make([]byte, 512)
-	n, _ := io.ReadFull(f, head)
-	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
-	rest, ok := bytes.CutPrefix(line, []byte("#!"))
-	words := bytes.Fields(rest)
-	if !ok || len(words) == 0 || !bytes.HasPrefix(words[0], []byte("/nix/store/")) {
-		return ""
-	}
-	return string(words[0])
 }
 
 // secrets are all values that must not appear in a message.
