@@ -91,6 +91,9 @@ func (a *App) generate(ctx context.Context, args []string, o generateOptions, do
 	if len(s.evaluated.Details) == 0 {
 		return exit(exitFailed)
 	}
+	if v := s.evaluated.Violations; len(v) > 0 {
+		return fmt.Errorf("no value is made while services lack what they demand of the inventory:\n  %s", strings.Join(v, "\n  "))
+	}
 	values, done, err := s.values(ctx, s.evaluated.Details)
 	if err != nil {
 		return err

@@ -95,6 +95,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			r.add(Check{Evaluate, name, Pass, "", ""})
 		}
 	}
+	for _, violation := range evaluated.Violations {
+		r.add(Check{Evaluate, "", Fail, violation, "change the inventory"})
+	}
 	o.OnStage(Secrets)
 	if err := r.secrets(ctx, evaluated); err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ func fleet() Options {
 			return &flake.Evaluated{
 				Details: map[string]*flake.Details{"a": {Name: "a"}, "c": {Name: "c"}, "d": {Name: "d"}},
 				Failed:  map[string]*flake.MachineError{"b": {Machine: "b", Err: errors.New("undefined variable, at b.nix:3")}},
+
+				Violations: []string{"role controller needs a machine"},
 			}, nil
 		},
 		Check: func(context.Context, map[string]*flake.Details) ([]vars.Finding, error) {
@@ -57,6 +59,7 @@ func TestRun(t *testing.T) {
 		{Evaluate, "b", Fail, "it does not evaluate: undefined variable, at b.nix:3", ""},
 		{Evaluate, "c", Pass, "", ""},
 		{Evaluate, "d", Pass, "", ""},
+		{Evaluate, "", Fail, "role controller needs a machine", "change the inventory"},
 		{Secrets, "c, d", Fail, "shared/ca/key: it has no value", "generate it"},
 		{Secrets, "a", Pass, "", ""},
 		{Build, "a", Pass, "", ""},
@@ -66,10 +69,10 @@ func TestRun(t *testing.T) {
 	if diff := cmp.Diff(want, report.Checks); diff != "" {
 		t.Error(diff)
 	}
-	if got := []int{report.Count(Pass), report.Count(Fail), report.Count(Left)}; !cmp.Equal(got, []int{5, 3, 1}) {
+	if got := []int{report.Count(Pass), report.Count(Fail), report.Count(Left)}; !cmp.Equal(got, []int{5, 4, 1}) {
 		t.Errorf("counts %v", got)
 	}
-	wantTold := "evaluate|a pass|b fail|c pass|d pass|secrets|c, d fail|a pass|build|a pass|c fail|d left"
+	wantTold := "evaluate|a pass|b fail|c pass|d pass| fail|secrets|c, d fail|a pass|build|a pass|c fail|d left"
 	if got := strings.Join(told, "|"); got != wantTold {
 		t.Errorf("told %s", got)
 	}
