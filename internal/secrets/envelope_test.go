@@ -100,8 +100,10 @@ func TestOldFiles(t *testing.T) {
 			if got := decrypt(t, more, third.ids); string(got) != want {
 				t.Errorf("after a rewrap we read %q", got)
 			}
-			if bytes.Contains(envelope, []byte(`"fp"`)) != bytes.Contains(more, []byte(`"fp"`)) {
-				t.Error("the PGP key of the envelope was lost")
+			for _, other := range []string{`"fp"`, `"arn"`, `"resource_id"`, `"vault_url"`, `"vault_address"`} {
+				if bytes.Contains(envelope, []byte(other)) != bytes.Contains(more, []byte(other)) {
+					t.Errorf("the key with %s was lost", other)
+				}
 			}
 		})
 	}

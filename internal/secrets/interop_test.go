@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/quick"
 )
 
 // contents are the values that have gone wrong in one tool or another.
@@ -59,6 +60,20 @@ func TestSopsProgram(t *testing.T) {
 				t.Errorf("recipients of the file of sops: %v", recipients)
 			}
 		})
+	}
+}
+
+// Whatever bytes there are, the sops program reads ours and we read its.
+func TestSopsProgramOfAnything(t *testing.T) {
+	sops := program(t, "sops")
+	key := newKeyPair(t)
+	both := func(plain []byte) bool {
+		ours := run(t, []string{"SOPS_AGE_KEY=" + key.private}, nil, sops, "decrypt", write(t, "secret", encrypt(t, plain, key.public)))
+		theirs := decrypt(t, run(t, nil, nil, sops, "encrypt", "--age", key.public, write(t, "plain", plain)), key.ids)
+		return bytes.Equal(ours, plain) && bytes.Equal(theirs, plain)
+	}
+	if err := quick.Check(both, &quick.Config{MaxCount: 12}); err != nil { // two processes each
+		t.Error(err)
 	}
 }
 

@@ -24,6 +24,8 @@ type world struct {
 	fleet  *Fleet
 	events []Event
 	opts   RunOptions
+	// private is the administrator's key.
+	private []byte
 }
 
 // newWorld makes a repository for the generators of some machines; the scripts
@@ -51,7 +53,7 @@ func newWorldIn(t testing.TB, machines map[string][]*flake.Generator, open func(
 	}
 	t.Cleanup(func() { _ = layout.Close() })
 	w.fleet = &Fleet{Root: w.root, Layout: layout, Inventory: &flake.Inventory{Machines: map[string]flake.Machine{}}, Env: os.Environ()}
-	w.fleet.Identities = identities(t, private)
+	w.fleet.Identities, w.private = identities(t, private), private
 	w.admin("alice", public)
 	w.opts = RunOptions{
 		Builder: testNix(t), Now: time.Now,

@@ -15,6 +15,12 @@ func TestMain(m *testing.M) {
 		applyAndCrash(root, number)
 		os.Exit(0)
 	}
+	if order, ok := os.LookupEnv(runCrashVar); ok {
+		parts := strings.SplitN(order, ":", 3)
+		number, _ := strconv.Atoi(parts[0])
+		runAndCrash(number, parts[1], parts[2])
+		os.Exit(0)
+	}
 	if order, ok := os.LookupEnv(sandboxVar); ok {
 		memory, script, _ := strings.Cut(order, ":")
 		runAndPrint(memory, script)
