@@ -135,6 +135,9 @@ func (f *Fleet) fix(ctx context.Context, r *repo, fixed *Fixed, opts FixOptions)
 	if x.people, err = f.readers(); err != nil {
 		return nil, err
 	}
+	if err := x.people.complete(); err != nil {
+		return nil, err
+	}
 	if len(x.people.admins) == 0 {
 		return nil, secrets.ErrNoAdmin
 	}

@@ -303,6 +303,9 @@ func (f *Fleet) sealGiven(ctx context.Context, p *GivePlan, now time.Time) (file
 	if err != nil {
 		return nil, err
 	}
+	if err := people.complete(); err != nil {
+		return nil, err
+	}
 	for _, machine := range p.MachineKeys {
 		holder, made, err := secrets.EnsureMachineKey(ctx, f.Layout, machine, now)
 		if err != nil {

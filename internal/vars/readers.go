@@ -13,8 +13,10 @@ type readers struct {
 	fleet *Fleet
 	// machines are the keys of all machines of the inventory that have one.
 	machines map[string]secrets.Holder
-	names    map[string]string // public key → whose it is
-	admins   []string
+	// broken are machines that are not selected and whose key cannot be read.
+	broken map[string]error
+	names  map[string]string // public key → whose it is
+	admins []string
 }
 
 // audit compares who can read a secret with who should, by name.
@@ -26,10 +28,14 @@ type audit struct {
 }
 
 func (f *Fleet) readers() (*readers, error) {
-	r := &readers{fleet: f, machines: map[string]secrets.Holder{}, names: map[string]string{}}
+	r := &readers{fleet: f, machines: map[string]secrets.Holder{}, broken: map[string]error{}, names: map[string]string{}}
 	for machine := range f.Inventory.Machines {
 		holder, err := f.Layout.Machine(machine)
 		if errors.Is(err, secrets.ErrNoMachineKey) {
+			continue
+		}
+		if _, selected := f.Machines[machine]; err != nil && !selected {
+			r.broken[machine] = machineError(machine, err)
 			continue
 		}
 		if err != nil {
@@ -59,6 +65,15 @@ func (f *Fleet) readers() (*readers, error) {
 		}
 	}
 	return r, nil
+}
+
+// complete is an error where the key of some machine cannot be read: it could be
+// among the readers of a shared secret, and would be taken for nobody's.
+func (r *readers) complete() error {
+	for _, machine := range sorted(r.broken) {
+		return r.broken[machine]
+	}
+	return nil
 }
 
 // add makes a machine's key known.

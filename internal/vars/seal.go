@@ -135,6 +135,9 @@ func (r *run) sealValues(ctx context.Context, id ID, values map[string][]byte) (
 		if ref.Secret {
 			before, _ = secrets.Readers(r.Layout, ref)
 		}
+		if err := r.readers.complete(); err != nil && n.Shared() && len(before) > 0 {
+			return nil, fmt.Errorf("who else is to read %s is not known: %w", ref, err)
+		}
 		made, err := secrets.Seal(ctx, r.Layout, ref, values[name], r.readers.holders(n, name, before), r.opts.Now())
 		if err != nil {
 			return nil, err
