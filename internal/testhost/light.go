@@ -28,7 +28,12 @@ func (light) prepare(h *Host) error {
 	if err != nil {
 		return err
 	}
-	h.path = "/run/current-system/sw/bin:" + filepath.Join(dir, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"
+	nix, err := filepath.EvalSymlinks(filepath.Join(dir, "bin/nix"))
+	if err != nil {
+		return fmt.Errorf("the light test hosts need Nix, run .ci/setup: %w", err)
+	}
+	// The links in bin may lead through another checkout, which the host does not see.
+	h.path = "/run/current-system/sw/bin:" + filepath.Dir(nix) + ":" + filepath.Join(dir, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"
 	for dir, mode := range map[string]os.FileMode{
 		"nix": 0o755, "home": 0o755, "boot": 0o755, "srv": 0o755, "opt": 0o755, "var/lib": 0o755, "var/log": 0o755, "root": 0o700, "root/.ssh": 0o700,
 	} {
