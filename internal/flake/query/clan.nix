@@ -159,6 +159,9 @@ let
     out = package.outPath;
   };
 
+  pkgsOf = configuration: configuration._module.args.pkgs or configuration.pkgs;
+  systemOf = configuration: (pkgsOf configuration).stdenv.hostPlatform.system;
+
   # Evaluated with the packages of the administrator's platform, where the
   # scripts run.
   forAdmin =
@@ -181,7 +184,7 @@ let
       # The system that is deployed and the one that scripts are taken from are
       # two evaluations of the machine. Where the platform is the same, the
       # first does for both.
-      both = toplevel && configuration.pkgs.stdenv.hostPlatform.system == adminSystem;
+      both = toplevel && systemOf configuration == adminSystem;
       evaluated = if both then configuration else forAdmin.${name};
       inherit (evaluated.config.clan) core;
       inherit (core) vars;
@@ -189,7 +192,7 @@ let
       # The scripts are made to be given to a bash.
       shell = try null (
         let
-          shell = derivation evaluated.pkgs.bash;
+          shell = derivation (pkgsOf evaluated).bash;
         in
         builtins.deepSeq shell shell
       );
@@ -256,7 +259,7 @@ let
         // set { validationHash = generator.validationHash or null; };
 
       deployed = {
-        system = configuration.pkgs.stdenv.hostPlatform.system;
+        system = systemOf configuration;
         toplevel = derivation configuration.config.system.build.toplevel;
         deploy = set {
           targetHost =
