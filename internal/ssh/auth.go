@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ type credentials struct {
 	tried   []string
 	skipped []string
 	accepts []string
-	leave   func() // the agent; nil without one
+	agent   net.Conn // nil without an agent
+	leave   func()   // the agent
 	wait    func(waiting bool)
 	waited  bool  // for a person, perhaps longer than the host has patience
 	err     error // why the keys could not be gathered
@@ -51,7 +53,7 @@ func (d *Dialer) collect(ctx context.Context, cfg Config, s settings, c *credent
 		}
 		identities = append(identities, id)
 	}
-	held := c.askAgent(ctx, s.identityAgent)
+	held := c.askAgent(ctx, s.identityAgent, cmp.Or(cfg.ConnectTimeout, connectTimeout))
 
 	var named, others []offer
 	for _, id := range identities {
@@ -127,27 +129,26 @@ func (c *credentials) certified(identities []identity, files []string, named, ot
 
 // askAgent lists the agent's keys. An agent that does not answer is no error:
 // the files may do.
-func (c *credentials) askAgent(ctx context.Context, socket string) []offer {
+func (c *credentials) askAgent(ctx context.Context, socket string, timeout time.Duration) []offer {
 	if socket == "" {
 		return nil
 	}
-	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "unix", socket)
+	conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		c.skipped = append(c.skipped, fmt.Sprintf("the agent's keys (%v)", err))
 		return nil
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	c.leave = func() {
+	c.agent, c.leave = conn, func() {
 		stop()
 		conn.Close()
 	}
-	conn.SetDeadline(time.Now().Add(connectTimeout))
+	conn.SetDeadline(time.Now().Add(timeout))
 	signers, err := agent.NewClient(conn).Signers()
 	if err != nil {
 		c.skipped = append(c.skipped, fmt.Sprintf("the agent's keys (%s: %v)", socket, err))
 		return nil
 	}
-	conn.SetDeadline(time.Now().Add(connectTimeout + authTimeout))
 	var offers []offer
 	for _, signer := range signers {
 		offers = append(offers, offer{signer, "the agent's " + describe(signer.PublicKey())})
@@ -172,13 +173,16 @@ func (c *credentials) methods(config *ssh.ClientConfig, gather func() error) {
 			return nil, nil // that was all
 		}
 		next := c.offers[len(c.tried)]
+		if c.agent != nil {
+			c.agent.SetDeadline(time.Now().Add(authTimeout))
+		}
 		c.tried = append(c.tried, next.tale)
 		return ssh.PublicKeys(next.signer), nil
 	}
 }
 
 func (c *credentials) close() {
-	if c.leave != nil {
+	if c.agent != nil {
 		c.leave()
 	}
 }

@@ -20,6 +20,8 @@ type Dialer struct {
 
 	stagger time.Duration // zero: as usual
 
+	swept sync.Once // of sockets that were left
+
 	once   sync.Once
 	asking turn // one question at a time
 	sudo   password

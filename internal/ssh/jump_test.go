@@ -22,7 +22,7 @@ type chain struct {
 	config          Config
 }
 
-func newChain(t *testing.T, bastionOptions ...string) *chain {
+func newChain(t testing.TB, bastionOptions ...string) *chain {
 	t.Helper()
 	c := &chain{bastion: newServer(t, bastionOptions...), target: newServer(t)}
 	c.link = newLink(t, c.bastion.address())
@@ -31,7 +31,7 @@ func newChain(t *testing.T, bastionOptions ...string) *chain {
 }
 
 // configure writes the OpenSSH configuration; lines go before.
-func (c *chain) configure(t *testing.T, lines ...string) {
+func (c *chain) configure(t testing.TB, lines ...string) {
 	t.Helper()
 	for alias, s := range map[string]*server{"bastion": c.bastion, "target": c.target} {
 		s.known(t, alias+".example")

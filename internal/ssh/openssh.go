@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -64,9 +65,10 @@ func resolve(ctx context.Context, cfg Config) (settings, error) {
 	return s, nil
 }
 
-// askOpenSSH runs ssh -G, which also runs the programs of `Match exec`.
+// askOpenSSH runs ssh -G, which also runs the programs of `Match exec`: they end
+// with it.
 func askOpenSSH(ctx context.Context, program string, cfg Config) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.ConnectTimeout, connectTimeout))
 	defer cancel()
 	args := []string{"-G"}
 	if cfg.File != "" {
@@ -81,6 +83,8 @@ func askOpenSSH(ctx context.Context, program string, cfg Config) (string, error)
 	cmd := exec.CommandContext(ctx, program, append(args, "--", cfg.Target.Host)...)
 	var out, stderr bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = append([]string{}, cfg.Env...), &out, &stderr, time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return "", fmt.Errorf("ssh -G: %w", ctx.Err())

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -215,6 +216,28 @@ func TestConnectionLost(t *testing.T) {
 		cfg := s.config(t)
 		cfg.Target.Port, cfg.KeepAlive, cfg.KeepAliveMax = wire.port, 50*time.Millisecond, 4
 		check(t, dial(t, cfg), wire.cut, "no answer for 250ms")
+	})
+	t.Run("the host hangs", func(t *testing.T) { // its kernel still takes what is sent
+		s := newServer(t)
+		cfg := s.config(t)
+		cfg.KeepAlive, cfg.KeepAliveMax = 50*time.Millisecond, 4
+		check(t, dial(t, cfg), func() { s.signal(syscall.SIGSTOP) }, "no answer for 250ms")
+	})
+	t.Run("the host hangs, and the store with it", func(t *testing.T) {
+		s := newServer(t)
+		s.write(t, "cat", "#!/bin/sh\nexec cat\n", 0o755)
+		cfg := s.config(t)
+		cfg.KeepAlive, cfg.KeepAliveMax = 50*time.Millisecond, 4
+		tunnel := open(t, dial(t, cfg), s.path("cat"))
+		local := connect(t, tunnel)
+		exchange(t, local, "hello")
+		s.signal(syscall.SIGSTOP)
+		if _, err := io.ReadAll(local); err != nil {
+			t.Error(err)
+		}
+		if err := tunnel.Err(); !errors.Is(err, ErrConnectionLost) {
+			t.Errorf("got %v", err)
+		}
 	})
 	t.Run("line dead before the start", func(t *testing.T) {
 		s := newServer(t)

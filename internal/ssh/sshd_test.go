@@ -142,7 +142,10 @@ func (s *server) dial(t testing.TB) *Conn {
 }
 
 // kill ends the server with all its connections, at once.
-func (s *server) kill() {
+func (s *server) kill() { s.signal(syscall.SIGKILL) }
+
+// signal sends a signal to the server and all that it started.
+func (s *server) signal(signal syscall.Signal) {
 	pids := []int{s.cmd.Process.Pid}
 	for i := 0; i < len(pids); i++ {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pids[i], pids[i]))
@@ -153,7 +156,7 @@ func (s *server) kill() {
 		}
 	}
 	for _, pid := range pids {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+		_ = syscall.Kill(pid, signal)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +18,7 @@ import (
 type Tunnel struct {
 	conn    *Conn
 	program string
-	dir     string
+	dir     *socketDir
 	socket  net.Listener
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -52,31 +50,18 @@ func (c *Conn) NixDaemon(ctx context.Context, program string) (*Tunnel, error) {
 		}
 		program = strings.TrimSpace(out.String())
 	}
-	dir, err := socketDir(c.cfg.getenv("TMPDIR"))
+	dir, err := c.dialer.socketDir(c.cfg.getenv("TMPDIR"))
 	if err != nil {
 		return nil, fmt.Errorf("open the tunnel to the store of %s: %w", c.host, err)
 	}
-	socket, err := net.Listen("unix", filepath.Join(dir, socketName))
+	socket, err := net.Listen("unix", dir.socket())
 	if err != nil {
-		os.Remove(dir)
-		return nil, fmt.Errorf("open the tunnel to the store of %s: %w", c.host, err)
+		return nil, fmt.Errorf("open the tunnel to the store of %s: %w", c.host, errors.Join(err, dir.remove()))
 	}
 	t := &Tunnel{conn: c, program: program, dir: dir, socket: socket}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.wait.Go(t.accept)
 	return t, nil
-}
-
-const socketName = "nix"
-
-// socketDir makes a folder for us alone in which a socket's path is short
-// enough for the kernel.
-func socketDir(tmp string) (string, error) {
-	const pathMax = 104 // on macOS, with the final NUL; Linux has 108
-	if !filepath.IsAbs(tmp) || len(tmp)+len("/fleet-4294967295/"+socketName) >= pathMax {
-		tmp = "/tmp"
-	}
-	return os.MkdirTemp(tmp, "fleet-") // 0700
 }
 
 // StoreURI is what Nix calls the host's store, as in nix copy --to. What is
@@ -100,7 +85,7 @@ func (t *Tunnel) Close() error {
 	t.cancel()
 	err := t.socket.Close()
 	t.wait.Wait()
-	return errors.Join(err, os.Remove(t.dir))
+	return errors.Join(err, t.dir.remove())
 }
 
 func (t *Tunnel) accept() {

@@ -242,14 +242,84 @@ func TestSocketDir(t *testing.T) {
 	t.Parallel()
 	long := filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	for tmp, want := range map[string]string{"": "/tmp", "relative": "/tmp", long: "/tmp", "/var/tmp": "/var/tmp"} {
-		dir, err := socketDir(tmp)
+		dir, err := new(Dialer).socketDir(tmp)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.Remove(dir)
-		if filepath.Dir(dir) != want || len(filepath.Join(dir, socketName)) >= 104 {
-			t.Errorf("%q: %s", tmp, dir)
+		if filepath.Dir(dir.path) != want || len(dir.socket()) >= 104 {
+			t.Errorf("%q: %s", tmp, dir.path)
 		}
+		if info, err := os.Stat(dir.path); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir.path, info, err)
+		}
+		if err := dir.remove(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(dir.path); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", dir.path, err)
+		}
+	}
+	if _, err := new(Dialer).socketDir("/proc"); err == nil {
+		t.Error("a folder was made in /proc")
+	}
+}
+
+// A process that is killed leaves its socket to the next one, and only its own.
+func TestLeftSockets(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	if dir := os.Getenv("FLEET_TEST_LEAVE_SOCKET"); dir != "" {
+		socket, err := new(Dialer).socketDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := net.Listen("unix", socket.socket()); err != nil {
+			t.Fatal(err)
+		}
+		process, _ := os.FindProcess(os.Getpid())
+		process.Kill()
+		select {}
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestLeftSockets$")
+	cmd.Env = append(os.Environ(), "FLEET_TEST_LEAVE_SOCKET="+tmp)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	left, err := filepath.Glob(tmp + "/fleet-nix-*/nix")
+	if err != nil || len(left) != 1 {
+		t.Fatalf("left are %v, %v", left, err)
+	}
+	// Beside it: one in use, one with something else in it, a file, a link and
+	// one of somebody else.
+	used, err := new(Dialer).socketDir(filepath.Join(tmp, "elsewhere", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(left[0])); !os.IsNotExist(err) {
+		t.Errorf("the left socket stays: %v", err)
+	}
+	kept := []string{used.path}
+	for _, name := range []string{"full", "other", "target"} {
+		dir := filepath.Join(tmp, "fleet-nix-"+name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, dir)
+	}
+	os.WriteFile(tmp+"/fleet-nix-full/nix", []byte("a file"), 0o600)
+	os.Chown(tmp+"/fleet-nix-other", 65534, 65534)
+	os.WriteFile(tmp+"/fleet-nix-file", nil, 0o600)
+	os.Rename(tmp+"/fleet-nix-target", tmp+"/target")
+	os.Symlink(tmp+"/target", tmp+"/fleet-nix-target")
+	kept = append(kept, tmp+"/fleet-nix-file", tmp+"/target", tmp+"/fleet-nix-full/nix")
+	removeLeftSockets(tmp)
+	for _, path := range kept {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := used.remove(); err != nil {
+		t.Error(err)
 	}
 }
 
