@@ -19,10 +19,10 @@ import (
 )
 
 func (a *App) machinesCmd() *cobra.Command {
-	cmd := parent("machines", "List, build, update and look at machines",
-		"List, build, update and look at machines, many at once.",
+	cmd := parent("machines", "List, build, update, look at and run commands on machines",
+		"List, build, update, look at and run commands on machines, many at once.",
 		"  fleet machines list\n  fleet machines update --all\n  fleet machines status tag:server")
-	cmd.AddCommand(a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesStatusCmd())
+	cmd.AddCommand(a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesStatusCmd(), a.machinesExecCmd())
 	return cmd
 }
 

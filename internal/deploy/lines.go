@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// maxLine is how long a line may be; a longer one is handed on in pieces.
+const maxLine = 64 << 10
+
 // lineSplitter is a writer that calls line for each whole line.
 type lineSplitter struct {
 	line func(string)
@@ -15,8 +18,11 @@ func (s *lineSplitter) Write(p []byte) (int, error) {
 	s.rest = append(s.rest, p...)
 	for {
 		head, tail, found := bytes.Cut(s.rest, []byte("\n"))
-		if !found {
+		switch {
+		case !found && len(s.rest) < maxLine:
 			return len(p), nil
+		case !found || len(head) > maxLine:
+			head, tail = s.rest[:maxLine], s.rest[maxLine:]
 		}
 		s.line(strings.TrimRight(string(head), "\r"))
 		s.rest = tail

@@ -36,12 +36,16 @@ var (
 // lead, and makes what they print the same everywhere. A Mac has no /run before
 // its first activation, which makes it another name of /var/run. What is in
 // state outlives a reboot, what is in run does not.
-const prelude = `PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
-export PATH LC_ALL=C
+const prelude = searchPath + `export LC_ALL=C
 state=/var/lib/fleet
 run=/run
 [ -d "$run" ] || run=/var/run
 uptime_seconds() { if [ -r /proc/uptime ]; then cut -d . -f 1 /proc/uptime; else date +%s; fi; }
+`
+
+// searchPath is the part of prelude that is good for other programs too.
+const searchPath = `PATH=$PATH:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
+export PATH
 `
 
 // shell runs one of our scripts on a machine as root. The script and its

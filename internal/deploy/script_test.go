@@ -110,6 +110,13 @@ func TestLineSplitter(t *testing.T) {
 	if diff := cmp.Diff([]string{"one", "two", "", "three"}, got); diff != "" {
 		t.Error(diff)
 	}
+	got = nil
+	if _, err := s.Write([]byte(strings.Repeat("x", 3*maxLine/2) + "\ny\n")); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 || len(got[0]) != maxLine || len(got[1]) != maxLine/2 || got[2] != "y" {
+		t.Errorf("a long line became %d lines", len(got))
+	}
 }
 
 func TestUploadDirectory(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ type Target interface {
 	// WriteFile puts a file in place atomically, readable by root only, in a
 	// folder that root alone may enter.
 	WriteFile(ctx context.Context, path string, data []byte) error
+	// Exec runs a command of the user's to its end, with empty input. It ends with
+	// ctx, as far as that is possible. An exit status other than 0 is an exitError.
+	Exec(ctx context.Context, args []string, root bool, stdout, stderr io.Writer) error
 	// Claim takes the machine for a run until release is called, this process
 	// dies, or the connection does. A [BusyError] says that another run has it.
 	Claim(ctx context.Context, run, owner string) (release func(), err error)

@@ -83,6 +83,19 @@ func (s *Streams) Problem(err error) {
 	s.print(s.Paint(Red, "error:") + " " + cleanLines(strings.TrimSpace(err.Error())) + "\n")
 }
 
+// Print prints lines on Out or Err as they are, while a display may be up: its
+// lines go away and come back below.
+func (s *Streams) Print(to io.Writer, lines string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live != nil {
+		s.live.hide()
+		defer s.live.show()
+	}
+	_, err := io.WriteString(to, lines)
+	return err
+}
+
 // print prints lines of talk, above the live ones if there are any.
 func (s *Streams) print(lines string) {
 	s.mu.Lock()

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/crs58/fleet/internal/deploy"
+)
+
+// onTargets hands on the selected machines with nothing but their addresses, for
+// a command that asks the machines themselves. Only a machine whose address
+// the inventory leaves open is evaluated for it.
+func (a *App) onTargets(ctx context.Context, args []string, all bool, do func(context.Context, *session, []deploy.Machine) error) error {
+	s, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.selection(args, all)
+	if err != nil {
+		return err
+	}
+	machines, err := s.targets(ctx, names)
+	if err != nil {
+		return err
+	}
+	return do(ctx, s, machines)
+}
+
+func (s *session) targets(ctx context.Context, names []string) ([]deploy.Machine, error) {
+	machines := make([]deploy.Machine, len(names))
+	var open []string
+	for i, name := range names {
+		m := s.fleet.Machines[name]
+		machines[i] = deploy.Machine{Name: name, Class: m.Class, Address: m.Deploy.TargetHost}
+		if m.Deploy.TargetHost == "" {
+			open = append(open, name)
+		}
+	}
+	if len(open) == 0 {
+		return machines, nil
+	}
+	p := s.progress()
+	defer p.clear()
+	p.get().Set("evaluating", "the machines' addresses", "")
+	evaluated, err := s.loader.Details(ctx, s.fleet, open, false)
+	if err != nil {
+		return nil, err
+	}
+	for i := range machines {
+		m := &machines[i]
+		m.Address = s.fleet.DeployOf(m.Name, evaluated.Details[m.Name]).TargetHost
+		if failed := evaluated.Failed[m.Name]; failed != nil {
+			m.Err = failed
+		}
+	}
+	return machines, nil
+}
