@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -102,3 +104,65 @@ func BenchmarkVersion(b *testing.B) {
 		b.ReportMetric(milliseconds(m[0]), "ms(≤25)")
 	}
 }
+
+// BenchmarkGenerate is `fleet vars generate` of ten machines with ten generators
+// each, through the whole program: the first time, which evaluates them, the second
+// time, which evaluates again because public values have come, and from then on.
+func BenchmarkGenerate(b *testing.B) {
+	run, dir := demoFleet(b)
+	run("vars", "keys", "init")
+	git := func(args ...string) {
+		b.Helper()
+		if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			b.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	round := 0
+	first := func() time.Duration {
+		// Scripts that were never built, for machines that have no values.
+		round++
+		text := strings.ReplaceAll(benchModule, "@ROUND@", fmt.Sprintf("%d-%d", time.Now().UnixNano(), round))
+		if err := os.WriteFile(filepath.Join(dir, "modules/bench.nix"), []byte(text), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		git("rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "sops/machines", "sops/keys")
+		for _, name := range []string{"sops/machines", "sops/keys"} {
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		git("add", "modules")
+		return run("vars", "generate", "bench*")
+	}
+	for b.Loop() {
+		again := func() time.Duration { return run("vars", "generate", "bench*") }
+		m := median(first, again, again)
+		b.ReportMetric(m[0].Seconds(), "s-first(≤2)")
+		b.ReportMetric(m[1].Seconds(), "s-second")
+		b.ReportMetric(m[2].Seconds(), "s-nothing(≤0.15)")
+	}
+}
+
+const benchModule = `
+{ lib, ... }:
+let
+  names = map (n: "bench${toString n}") (lib.range 0 9);
+in
+{
+  inventory.machines = lib.genAttrs names (_: { });
+  flake.modules.nixos = lib.listToAttrs (
+    map (name: {
+      name = "hosts/${name}";
+      value.nixpkgs.hostPlatform = "x86_64-linux";
+      value.clan.core.vars.generators = lib.genAttrs (map (n: "g${toString n}") (lib.range 0 9)) (g: {
+        files.secret = { };
+        files.public.secret = false;
+        script = ''
+          echo ${g} @ROUND@ > $out/secret
+          echo public > $out/public
+        '';
+      });
+    }) names
+  );
+}
+`

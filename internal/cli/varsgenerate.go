@@ -70,6 +70,10 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 	cmd.Flags().StringVar(&o.Take, "take", "", "machine whose values all get where those of several differ and are to be shared")
 	cmd.Flags().StringSliceVar(&o.Publish, "publish", nil, "generators whose secrets may become public")
 	cmd.Flags().StringSliceVarP(&o.Generators, "generator", "g", nil, "only these generators, and what they need")
+	for _, name := range []string{"regenerate", "keep", "publish", "generator"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, a.completeGeneratorList)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("take", a.completeMachines)
 	return cmd
 }
 

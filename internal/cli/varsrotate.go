@@ -105,23 +105,39 @@ type rotated struct {
 // completeGenerators offers machines and, after the first, generators as well.
 func (a *App) completeGenerators(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	offers, directive := a.completeMachines(cmd, args, prefix)
+	return append(offers, a.generatorsOf(cmd, args)...), directive
+}
+
+// completeGeneratorList offers the generators of the machines that are typed
+// already, after the commas before as well.
+func (a *App) completeGeneratorList(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	names := a.generatorsOf(cmd, args)
+	before := prefix[:strings.LastIndex(prefix, ",")+1]
+	for i := range names {
+		names[i] = before + names[i]
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// generatorsOf are those of the machines that are typed already.
+func (a *App) generatorsOf(cmd *cobra.Command, args []string) []string {
 	all, _ := cmd.Flags().GetBool("all")
 	if len(args) == 0 && !all {
-		return offers, directive
+		return nil
 	}
 	s := a.quietly(cmd)
 	if s == nil {
-		return offers, directive
+		return nil
 	}
 	names, err := s.selection(args, all)
 	if err != nil {
-		return offers, directive
+		return nil
 	}
 	evaluated, err := s.loader.Details(cmd.Context(), s.fleet, names, false)
 	if err != nil {
-		return offers, directive
+		return nil
 	}
-	return append(offers, generatorNames(evaluated)...), directive
+	return generatorNames(evaluated)
 }
 
 func generatorNames(evaluated *flake.Evaluated) (names []string) {
