@@ -1,7 +1,6 @@
 package ssh
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +52,7 @@ func (d *Dialer) collect(ctx context.Context, cfg Config, s settings, c *credent
 		}
 		identities = append(identities, id)
 	}
-	held := c.askAgent(ctx, s.identityAgent, cmp.Or(cfg.ConnectTimeout, connectTimeout))
+	held := c.askAgent(ctx, s.identityAgent)
 
 	var named, others []offer
 	for _, id := range identities {
@@ -129,11 +128,11 @@ func (c *credentials) certified(identities []identity, files []string, named, ot
 
 // askAgent lists the agent's keys. An agent that does not answer is no error:
 // the files may do.
-func (c *credentials) askAgent(ctx context.Context, socket string, timeout time.Duration) []offer {
+func (c *credentials) askAgent(ctx context.Context, socket string) []offer {
 	if socket == "" {
 		return nil
 	}
-	conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, "unix", socket)
+	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		c.skipped = append(c.skipped, fmt.Sprintf("the agent's keys (%v)", err))
 		return nil
@@ -143,7 +142,7 @@ func (c *credentials) askAgent(ctx context.Context, socket string, timeout time.
 		stop()
 		conn.Close()
 	}
-	conn.SetDeadline(time.Now().Add(timeout))
+	conn.SetDeadline(time.Now().Add(connectTimeout))
 	signers, err := agent.NewClient(conn).Signers()
 	if err != nil {
 		c.skipped = append(c.skipped, fmt.Sprintf("the agent's keys (%s: %v)", socket, err))

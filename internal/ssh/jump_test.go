@@ -202,28 +202,37 @@ func TestProxyJumpFails(t *testing.T) {
 		fails(t, newChain(t, "AllowTcpForwarding no").config, ErrUnreachable, "bastion does not pass connections on", "AllowTcpForwarding")
 	})
 	t.Run("a bastion that is dead fails all at once", func(t *testing.T) {
-		silent, err := net.Listen("tcp", "127.0.0.1:0")
+		const many = 20
+		dead, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer silent.Close()
+		defer dead.Close()
 		c := newChain(t)
-		c.configure(t, "Host bastion", " Port "+strconv.Itoa(silent.Addr().(*net.TCPAddr).Port))
-		c.config.ConnectTimeout = 300 * time.Millisecond
+		c.configure(t, "Host bastion", " Port "+strconv.Itoa(dead.Addr().(*net.TCPAddr).Port))
 		var d Dialer
 		var wait sync.WaitGroup
-		start := time.Now()
-		for range 20 {
+		for range many {
 			wait.Go(func() {
-				if _, err := d.Dial(t.Context(), c.config); !errors.Is(err, ErrTimeout) {
+				if _, err := d.Dial(t.Context(), c.config); !errors.Is(err, ErrUnreachable) {
 					t.Errorf("got %v", err)
 				}
 			})
 		}
-		wait.Wait()
-		if time.Since(start) > 4*time.Second {
-			t.Errorf("it took %s", time.Since(start))
+		conn, err := dead.Accept()
+		if err != nil {
+			t.Fatal(err)
 		}
+		waitFor(t, "all wait for it", func() bool {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			for _, h := range d.hops {
+				return h.users == many
+			}
+			return false
+		})
+		conn.Close()
+		wait.Wait()
 	})
 	t.Run("who opened it gives up, the next goes on", func(t *testing.T) {
 		c := newChain(t)
@@ -278,25 +287,18 @@ func TestProxyJumpIsLost(t *testing.T) {
 		c := newChain(t)
 		c.config.KeepAlive, c.config.KeepAliveMax = 50*time.Millisecond, 4
 		conn := dial(t, c.config)
-		start := time.Now()
 		if err := conn.Run(t.Context(), untilCut(t, func() { cut(c) })); !errors.Is(err, ErrConnectionLost) {
 			t.Errorf("got %v", err)
-		}
-		if time.Since(start) > 5*time.Second {
-			t.Errorf("it took %s", time.Since(start))
 		}
 	}
 	t.Run("bastion killed", func(t *testing.T) { lose(t, func(c *chain) { c.bastion.kill() }) })
 	t.Run("line dead", func(t *testing.T) { lose(t, func(c *chain) { c.link.cut() }) })
 	t.Run("closing does not wait for a dead line", func(t *testing.T) {
 		c := newChain(t)
+		c.config.KeepAlive = time.Hour
 		conn := dial(t, c.config)
 		c.link.cut()
-		start := time.Now()
 		conn.Close()
-		if time.Since(start) > 2*time.Second {
-			t.Errorf("it took %s", time.Since(start))
-		}
 	})
 }
 

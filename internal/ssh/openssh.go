@@ -68,7 +68,7 @@ func resolve(ctx context.Context, cfg Config) (settings, error) {
 // askOpenSSH runs ssh -G, which also runs the programs of `Match exec`: they end
 // with it.
 func askOpenSSH(ctx context.Context, program string, cfg Config) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(cfg.ConnectTimeout, connectTimeout))
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	args := []string{"-G"}
 	if cfg.File != "" {

@@ -49,16 +49,12 @@ func TestAddresses(t *testing.T) {
 			cfg := s.config(t)
 			s.write(t, "known_hosts", "", 0o600)
 			cfg.HostKeys = []string{readKey(t, s.path("host.pub"))}
-			cfg.Name, cfg.ConnectTimeout = "galena", 5*time.Second
+			cfg.Name, cfg.ConnectTimeout = "galena", time.Hour
 			cfg.Target = at(test.addresses[0])
 			for _, port := range test.addresses[1:] {
 				cfg.Addresses = append(cfg.Addresses, Target{Host: "127.0.0.1", Port: port})
 			}
-			start := time.Now()
 			conn, err := Dial(t.Context(), cfg)
-			if time.Since(start) > 4*time.Second {
-				t.Errorf("it took %s", time.Since(start))
-			}
 			if test.want == 0 {
 				if !errors.Is(err, test.err) {
 					t.Errorf("got %v, want %v", err, test.err)
@@ -133,6 +129,9 @@ func TestAddressesLogInOnce(t *testing.T) {
 	conn, err := (&Dialer{Ask: me.ask, stagger: time.Nanosecond}).Dial(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := conn.Output(t.Context(), "true"); err != nil { // the log is written before
+		t.Error(err)
 	}
 	conn.Close()
 	if got := strings.Count(s.read(t, "log"), "Accepted publickey"); got != 1 || me.asked.Load() != 1 {
