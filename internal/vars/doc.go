@@ -17,6 +17,6 @@
 //   - A generator that fails takes along only what depends on it. What it was
 //     to be combined with keeps its old values, so that no mixed pair is left.
 //   - Plaintext of secrets is in memory and, while a script runs, in a private
-//     folder below /dev/shm; never on a disk, in an argument, an environment
+//     folder on memory; never on a disk, in an argument, an environment
 //     variable, a log or an error.
 package vars

@@ -90,6 +90,11 @@ func (f *Fleet) Run(ctx context.Context, p *Plan, opts RunOptions) (*Report, err
 		if r.sandbox, err = newSandbox(f.Env, r.limits); err != nil {
 			return nil, err
 		}
+		defer func() {
+			if err := r.sandbox.close(); err != nil {
+				r.tell(Event{Kind: Noted, Text: err.Error()})
+			}
+		}()
 	}
 	if r.answers, err = opts.Sources.answer(ctx, p.Questions()); err != nil {
 		return nil, err

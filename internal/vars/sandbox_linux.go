@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -69,31 +70,8 @@ func newSandbox(env []string, limits Limits) (*sandbox, error) {
 	return s, nil
 }
 
-// run runs a script and gives every regular file that it left in $out.
-func (s *sandbox) run(ctx context.Context, j job) (outputs map[string][]byte, err error) {
-	w, err := newWorkspace(s.memory, j, s.uid)
-	if err != nil {
-		return nil, fmt.Errorf("generator %s: %w", j.id, err)
-	}
-	defer func() {
-		if rm := w.remove(); rm != nil {
-			err = errors.Join(err, fmt.Errorf("generator %s: its folder holds secrets in memory and could not be removed: %w", j.id, rm))
-		}
-	}()
-	log := &tail{limit: s.limits.LogBytes}
-	reason, err := s.exec(ctx, j, w, log)
-	if err != nil {
-		return nil, fmt.Errorf("generator %s: %w", j.id, err)
-	}
-	outputs, readErr := w.outputs(s.limits.FileBytes)
-	if reason == "" && readErr != nil {
-		reason = readErr.Error()
-	}
-	if reason != "" {
-		return nil, &ScriptError{ID: j.id, Reason: reason, Output: log.text(j.secrets(outputs))}
-	}
-	return outputs, nil
-}
+// close has nothing to give back.
+func (*sandbox) close() error { return nil }
 
 // exec runs the script. The reason tells what is wrong with the script, the
 // error what is wrong with running it.
@@ -127,10 +105,7 @@ func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) 
 	info, infoFD := files.fromChild()
 	start, startFD := files.toChild()
 	args = append(args, "--remount-ro", "/", "--chdir", "/tmp", "--info-fd", infoFD, "--block-fd", startFD, "--")
-	if j.shell != "" {
-		args = append(args, j.shell)
-	}
-	args = append(args, j.script)
+	args = append(args, j.command()...)
 	if files.err != nil {
 		return "", files.err
 	}
@@ -173,6 +148,26 @@ func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) 
 		return exitReason(exit.ExitCode(), s.limits.FileBytes), nil
 	}
 	return "", waitErr
+}
+
+// sweep removes the workspaces that a killed run has left: those that nobody
+// holds locked.
+func sweep(memory string, now time.Time) {
+	leftovers, _ := filepath.Glob(filepath.Join(memory, workspacePrefix+"*"))
+	for _, dir := range leftovers {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || now.Sub(info.ModTime()) < 10*time.Second {
+			continue // one that is just being made is not locked yet
+		}
+		f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
+		if err != nil {
+			continue
+		}
+		if flockExclusive(f) == nil {
+			_ = os.RemoveAll(dir)
+		}
+		_ = f.Close()
+	}
 }
 
 // limit are the arguments of prlimit.
@@ -228,36 +223,6 @@ func awaitDeath(handle int) error {
 			return errors.New("processes of the sandbox could not be killed within 10 seconds")
 		}
 	}
-}
-
-func exitReason(code int, fileBytes int64) string {
-	if code == 128+int(syscall.SIGXFSZ) {
-		return fmt.Sprintf("the script wrote a file larger than %d bytes", fileBytes)
-	}
-	if code > 128 {
-		return fmt.Sprintf("the script was ended by signal %d (%s)", code-128, syscall.Signal(code-128))
-	}
-	return fmt.Sprintf("the script failed with exit code %d", code)
-}
-
-// secrets are all values that must not appear in a message.
-func (j job) secrets(outputs map[string][]byte) (all [][]byte) {
-	for dep, files := range j.inputs {
-		for file, value := range files {
-			if !j.open(dep, file) {
-				all = append(all, value)
-			}
-		}
-	}
-	for _, value := range j.prompts {
-		all = append(all, value)
-	}
-	for file, value := range outputs {
-		if !j.open(j.id.Name, file) {
-			all = append(all, value)
-		}
-	}
-	return all
 }
 
 // fds are the files that a child gets, with the ends that stay here.

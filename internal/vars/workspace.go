@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 	"unicode"
 
 	"golang.org/x/sys/unix"
@@ -162,23 +161,3 @@ func readRegular(root *os.Root, name string, limit int64) ([]byte, error) {
 
 // flockExclusive takes a lock that ends with the process, or fails at once.
 func flockExclusive(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
-
-// sweep removes the workspaces that a killed run has left: those that nobody
-// holds locked.
-func sweep(memory string, now time.Time) {
-	leftovers, _ := filepath.Glob(filepath.Join(memory, workspacePrefix+"*"))
-	for _, dir := range leftovers {
-		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || now.Sub(info.ModTime()) < 10*time.Second {
-			continue // one that is just being made is not locked yet
-		}
-		f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_DIRECTORY, 0)
-		if err != nil {
-			continue
-		}
-		if flockExclusive(f) == nil {
-			_ = os.RemoveAll(dir)
-		}
-		_ = f.Close()
-	}
-}
