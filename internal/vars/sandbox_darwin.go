@@ -52,6 +52,9 @@ func newSandbox(env []string, limits Limits) (_ *sandbox, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("generators need a Nix store: %w", err)
 	}
+	if err := keepFiles(); err != nil {
+		return nil, err
+	}
 	s := &sandbox{limits: limits, uid: os.Geteuid(), gid: os.Getegid(), store: store}
 	base := temporaryFolder(env)
 	if s.uid == 0 {

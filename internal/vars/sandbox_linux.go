@@ -28,7 +28,7 @@ import (
 //     and an empty /tmp of limited size;
 //   - no variable of the caller, also not in /proc/1/environ: bubblewrap itself
 //     gets an empty environment;
-//   - no terminal and no input;
+//   - no terminal, no input, and no open file that fleet was started with;
 //   - a time limit, a limit for each file, no core dumps;
 //   - when the script ends everything it has started is killed, and is dead
 //     before $out is read.
@@ -60,6 +60,9 @@ func newSandbox(env []string, limits Limits) (*sandbox, error) {
 	prlimit, err := program(env, "prlimit")
 	if err != nil {
 		return nil, fmt.Errorf("generators run with limits set by prlimit, which is not in PATH: install the package util-linux: %w", err)
+	}
+	if err := keepFiles(); err != nil {
+		return nil, err
 	}
 	uid := os.Geteuid()
 	if uid == 0 {

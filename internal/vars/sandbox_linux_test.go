@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/nix"
 )
@@ -173,6 +175,29 @@ echo leak > /tmp/fleet-leak`, "bin dev etc in nix out proc prompts tmp 0\n")
 	if _, err := os.Stat("/tmp/fleet-leak"); err == nil {
 		t.Error("the script wrote to the host's /tmp")
 	}
+}
+
+// Another script's folders, and what others keep in the host's memory.
+func TestSandboxMemoryOfOthers(t *testing.T) {
+	other := memory(t)
+	if err := os.WriteFile(filepath.Join(other, "canary"), []byte("canary"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want(t, `ls -A /dev/shm > $out/o; [ ! -e `+other+`/canary ] && [ ! -e `+other+` ] && echo walled >> $out/o; echo x > /dev/shm/x; ls -A /dev/shm >> $out/o`, "walled\nx\n")
+	if _, err := os.Stat("/dev/shm/x"); err == nil {
+		t.Error("the script wrote into the host's memory")
+	}
+}
+
+// Through an open folder a script would leave all other walls.
+func TestSandboxDescriptors(t *testing.T) {
+	folder, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY, 0) // inherited, unlike all that Go opens
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(folder)
+	// The last one is the folder that ls reads.
+	want(t, `ls /proc/self/fd | tr '\n' ' ' > $out/o; readlink /proc/self/fd/0 >> $out/o`, "0 1 2 3 /dev/null\n")
 }
 
 func TestSandboxTimeout(t *testing.T) {
