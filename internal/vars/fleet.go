@@ -164,9 +164,14 @@ func (f *Fleet) situation(ctx context.Context, g *Graph) (Situation, error) {
 			}
 		}
 		if len(missing) > 0 {
-			if state.Elsewhere, err = f.elsewhere(ctx, n, missing, r); err != nil {
-				return now, err
+			if state.Elsewhere, err = f.elsewhere(n, missing, r); err == nil {
+				err = f.compare(ctx, n, state.Elsewhere)
 			}
+		} else if id.Shared() && len(state.Lacks) > 0 { // somebody joins
+			state.Beside, err = f.elsewhere(n, sorted(n.Def.Files), r)
+		}
+		if err != nil {
+			return now, err
 		}
 		now.Generators[id] = state
 	}

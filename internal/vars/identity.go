@@ -67,6 +67,10 @@ func namedIdentity(generator, file string) string {
 		return "a wireguard key"
 	case has("age") && (has("key") || has("keys") || has("identity")):
 		return "an age key"
+	case has("tor") || has("onion"):
+		return "the key of a tor service"
+	case has("identity"):
+		return "an identity"
 	}
 	return ""
 }

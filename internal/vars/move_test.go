@@ -221,6 +221,29 @@ func TestOwnValueBesideASharedOne(t *testing.T) {
 	w.sound()
 }
 
+// A machine joins what others share, and has had values of its own.
+func TestOwnValueGivesWayToASharedOne(t *testing.T) {
+	w := newWorld(t, map[string][]*genT{"a": {shared(tokens("key"))}, "b": {tokens("key")}})
+	w.generate(Request{})
+	value := w.get("a", "token/key")
+	w.set(of(func() *genT { return shared(tokens("key")) }, "a", "b"))
+	p := w.plan(Request{})
+	if len(p.Rewraps) != 1 || len(p.Notes) != 1 || !strings.HasPrefix(p.Notes[0], "b has values of its own of token, which those that are shared take the place of") {
+		t.Errorf("plan:\n%s", p)
+	}
+	w.generate(Request{})
+	if got := w.get("b", "token/key"); got != value {
+		t.Errorf("got %q, want %q", got, value)
+	}
+	if w.getOwn("b", "key", true) == value {
+		t.Error("the value of b is lost")
+	}
+	audit, err := w.fleet.Audit(t.Context(), true)
+	if err != nil || len(audit.Findings) != 1 || audit.Findings[0].Mend != "run `git rm sops/machines/b/secrets/token/key`" {
+		t.Errorf("audit: %v, %v", audit, err)
+	}
+}
+
 // What has been public is not secret any more; what is secret becomes public only
 // when that was said.
 func TestSecretToggled(t *testing.T) {

@@ -31,11 +31,11 @@ type Placed struct {
 	Unread string
 }
 
-// elsewhere finds what lies of the missing files of a generator at other places
-// than its own: values of the same name that were shared and are no longer, or
+// elsewhere finds what lies of some files of a generator at other places than its
+// own: values of the same name that were shared and are no longer, or
 // the reverse, or that were secret and are public, or the reverse. Nobody takes
 // over what was never theirs: of shared secrets, a machine that cannot read any.
-func (f *Fleet) elsewhere(ctx context.Context, n *Node, missing []string, r *readers) (found []Placement, err error) {
+func (f *Fleet) elsewhere(n *Node, files []string, r *readers) (found []Placement, err error) {
 	places := []string{n.Machine, ""}
 	if n.Shared() {
 		places = append([]string{""}, n.Machines...)
@@ -43,7 +43,7 @@ func (f *Fleet) elsewhere(ctx context.Context, n *Node, missing []string, r *rea
 	for _, machine := range places {
 		p := Placement{Machine: machine, Values: map[string]Placed{}}
 		secret, readable := false, false
-		for _, file := range missing {
+		for _, file := range files {
 			for _, isSecret := range []bool{true, false} {
 				ref := secrets.Ref{Machine: machine, Generator: n.Name, File: file, Secret: isSecret}
 				if exists, err := f.Layout.Exists(ref); err != nil {
@@ -74,7 +74,7 @@ func (f *Fleet) elsewhere(ctx context.Context, n *Node, missing []string, r *rea
 		}
 		found = append(found, p)
 	}
-	return found, f.compare(ctx, n, found)
+	return found, nil
 }
 
 // reads tells whether a machine can read a secret.

@@ -48,6 +48,9 @@ type GeneratorState struct {
 	// Elsewhere is what lies of missing files where they were kept before share or
 	// secret were changed.
 	Elsewhere []Placement
+	// Beside is the same for a generator that has all its files and that more are
+	// to share.
+	Beside []Placement
 	// Damaged tells of existing secrets that are no sops files what is wrong.
 	Damaged map[string]string
 }

@@ -192,6 +192,11 @@ func (b *planner) plan(wanted map[ID]bool) *Plan {
 			replaced = step.Replaces
 		}
 		state := b.now.Generators[id]
+		for _, own := range state.Beside {
+			if own.Machine != "" {
+				p.Notes = append(p.Notes, fmt.Sprintf("%s has values of its own of %s, which those that are shared take the place of; `fleet vars check` tells how to remove them", own.Machine, id.Name))
+			}
+		}
 		for _, file := range sorted(state.Damaged) {
 			if !slices.Contains(replaced, file) {
 				p.Notes = append(p.Notes, state.Damaged[file])
