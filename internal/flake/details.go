@@ -37,7 +37,10 @@ func (e *Evaluated) Errors() []*MachineError {
 // that it can be built; without, only what vars need. The error is one that
 // concerns all machines; a machine's own error is in Evaluated.Failed.
 func (l *Loader) Details(ctx context.Context, fleet *Fleet, names []string, toplevel bool) (*Evaluated, error) {
-	e := &evaluation{Loader: l, fleet: fleet, result: &Evaluated{Details: map[string]*Details{}, Failed: map[string]*MachineError{}}}
+	e := &evaluation{
+		Loader: l, fleet: fleet, keeps: map[string]any{},
+		result: &Evaluated{Details: map[string]*Details{}, Failed: map[string]*MachineError{}},
+	}
 	var todo []string
 	for _, name := range names {
 		if _, known := fleet.Machines[name]; !known {
@@ -65,21 +68,23 @@ func (l *Loader) Details(ctx context.Context, fleet *Fleet, names []string, topl
 	}
 	for _, name := range todo {
 		if d := e.result.Details[name]; d != nil {
-			l.keep(l.detailsKey(fleet, name, toplevel), d)
+			e.keeps[l.detailsKey(fleet, name, toplevel)] = d
 		}
 	}
+	l.keep(ctx, fleet, e.keeps)
 	return e.result, nil
 }
 
 // loadFor reads the inventory and the details of machines. Each process takes
-// its share of them; of all machines, it alone knows the names.
-func (l *Loader) loadFor(ctx context.Context, fleet *Fleet, machines []string, toplevel bool) error {
+// its share of them; of all machines, it alone knows the names. The results are
+// there even if there is an error, so far as they go.
+func (l *Loader) loadFor(ctx context.Context, fleet *Fleet, machines []string, toplevel bool) (results map[string]any, err error) {
 	processes := max(1, l.Workers)
 	if machines != nil {
 		processes = l.processes(len(machines), toplevel)
 	}
 	if processes > 1 && fleet.Dir != "" && !exists(filepath.Join(fleet.Dir, "flake.lock")) {
-		return errors.New("the inputs are not locked: several processes would write the lock file at once")
+		return nil, errors.New("the inputs are not locked: several processes would write the lock file at once")
 	}
 	answers, errs := make([]*answer, processes), make([]error, processes)
 	l.parallel(processes, func(i int) {
@@ -88,6 +93,7 @@ func (l *Loader) loadFor(ctx context.Context, fleet *Fleet, machines []string, t
 		})
 	})
 	fleet.known.Details = map[string]*Details{}
+	results = map[string]any{}
 	for i, answer := range answers {
 		if errs[i] != nil {
 			continue
@@ -95,16 +101,16 @@ func (l *Loader) loadFor(ctx context.Context, fleet *Fleet, machines []string, t
 		for name, d := range answer.Details {
 			if d != nil {
 				fleet.known.Details[name] = d
-				l.keep(l.detailsKey(fleet, name, toplevel), d)
+				results[l.detailsKey(fleet, name, toplevel)] = d
 			}
 		}
 	}
 	if errs[0] != nil {
-		return errs[0]
+		return results, errs[0]
 	}
 	fleet.known.Violations = answers[0].Violations
-	l.keep(l.violationsKey(fleet), fleet.known.Violations)
-	return fleet.take(answers[0])
+	results[l.violationsKey(fleet)] = fleet.known.Violations
+	return results, fleet.take(answers[0])
 }
 
 // evaluation collects what several Nix processes say of machines.
@@ -114,6 +120,7 @@ type evaluation struct {
 
 	mu     sync.Mutex
 	result *Evaluated
+	keeps  map[string]any // for the cache
 }
 
 // ask asks questions of several machines each, and returns what is to be asked
@@ -146,7 +153,7 @@ func (e *evaluation) ask(ctx context.Context, questions []question) (again []que
 func (e *evaluation) note(q question, got *answer) []question {
 	if q.violations {
 		e.result.Violations = got.Violations
-		e.keep(e.violationsKey(e.fleet), got.Violations)
+		e.keeps[e.violationsKey(e.fleet)] = got.Violations
 	}
 	var failed []string
 	for _, name := range q.machines {

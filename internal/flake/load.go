@@ -113,7 +113,9 @@ type Loader struct {
 
 // Load reads the inventory.
 func (l *Loader) Load(ctx context.Context, ref, dir string) (*Fleet, error) {
-	return l.load(ctx, ref, dir, l.loadInventory)
+	return l.load(ctx, ref, dir, func(ctx context.Context, fleet *Fleet) (map[string]any, error) {
+		return nil, l.loadInventory(ctx, fleet)
+	})
 }
 
 // LoadFor is Load for a command that goes on to ask for the Details of
@@ -121,20 +123,23 @@ func (l *Loader) Load(ctx context.Context, ref, dir string) (*Fleet, error) {
 // inventory, which saves an evaluation where nothing is known yet. Names that
 // are no machines do no harm.
 func (l *Loader) LoadFor(ctx context.Context, ref, dir string, machines []string, toplevel bool) (*Fleet, error) {
-	return l.load(ctx, ref, dir, func(ctx context.Context, fleet *Fleet) error {
-		if l.loadFor(ctx, fleet, machines, toplevel) == nil {
-			return nil
+	return l.load(ctx, ref, dir, func(ctx context.Context, fleet *Fleet) (map[string]any, error) {
+		results, err := l.loadFor(ctx, fleet, machines, toplevel)
+		if err == nil {
+			return results, nil
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		// A machine does not evaluate, or it is no fleet: the long way tells which.
 		*fleet = Fleet{Ref: ref, Dir: dir, evalKey: fleet.evalKey, known: fleet.known}
-		return l.loadInventory(ctx, fleet)
+		return results, l.loadInventory(ctx, fleet)
 	})
 }
 
-func (l *Loader) load(ctx context.Context, ref, dir string, evaluate func(context.Context, *Fleet) error) (*Fleet, error) {
+// load takes the inventory from the cache, or evaluates it with what comes along:
+// further results by their keys.
+func (l *Loader) load(ctx context.Context, ref, dir string, evaluate func(context.Context, *Fleet) (map[string]any, error)) (*Fleet, error) {
 	fleet := &Fleet{Ref: ref, Dir: dir}
 	if dir != "" && l.Cache != nil {
 		key, err := l.EvalKey(ctx, dir)
@@ -147,10 +152,15 @@ func (l *Loader) load(ctx context.Context, ref, dir string, evaluate func(contex
 	if l.cached(key, fleet) {
 		return fleet, nil
 	}
-	if err := evaluate(ctx, fleet); err != nil {
+	results, err := evaluate(ctx, fleet)
+	if err != nil {
 		return nil, err
 	}
-	l.keep(key, fleet)
+	if results == nil {
+		results = map[string]any{}
+	}
+	results[key] = fleet
+	l.keep(ctx, fleet, results)
 	return fleet, nil
 }
 
@@ -188,14 +198,15 @@ func (e *inventoryError) Unwrap() error { return e.err }
 
 // cacheFormat is part of every key: results that an older program kept in
 // another shape are not found.
-const cacheFormat = "flake-2"
+const cacheFormat = "flake-3"
 
-// key names a result for the cache; empty means it may not be kept.
+// key names a result for the cache; empty means it may not be kept. What is
+// asked is part of it.
 func (f *Fleet) key(parts ...string) string {
 	if f.evalKey == "" {
 		return ""
 	}
-	return nix.Key(append([]string{cacheFormat, f.Ref, f.evalKey}, parts...)...)
+	return nix.Key(append([]string{cacheFormat, question{}.apply(""), f.Ref, f.evalKey}, parts...)...)
 }
 
 func (l *Loader) cached(key string, v any) bool {
@@ -206,12 +217,19 @@ func (l *Loader) cached(key string, v any) bool {
 	return ok && json.Unmarshal(raw, v) == nil
 }
 
-// keep is best effort: a cache that cannot be written only costs time.
-func (l *Loader) keep(key string, v any) {
-	if key == "" || l.Cache == nil {
+// keep keeps results by their keys, unless the flake has changed since its key
+// was made: then nobody knows which state they are of. It is best effort; a cache
+// that cannot be written only costs time.
+func (l *Loader) keep(ctx context.Context, fleet *Fleet, results map[string]any) {
+	if fleet.evalKey == "" || l.Cache == nil || len(results) == 0 {
 		return
 	}
-	if raw, err := json.Marshal(v); err == nil {
-		_ = l.Cache.Put(key, raw)
+	if now, err := l.EvalKey(ctx, fleet.Dir); err != nil || now != fleet.evalKey {
+		return
+	}
+	for key, result := range results {
+		if raw, err := json.Marshal(result); err == nil {
+			_ = l.Cache.Put(key, raw)
+		}
 	}
 }

@@ -96,37 +96,151 @@ func TestOneMachineFailsAlone(t *testing.T) {
 	}
 }
 
+// seeing is a fleet whose name tells what evaluation sees of its folder.
+const seeing = `{
+  inputs.part.url = "git+file://PART";
+  outputs = { self, part }: {
+    fleet = {
+      schema = 1;
+      inventory = {
+        meta.name = builtins.concatStringsSep " " [
+          (import ./module.nix)
+          (builtins.readFile ./sops/facts/value)
+          (if builtins.pathExists ./sops/secrets/key then "present" else "absent")
+          (builtins.hashFile "md5" ./sops/secrets/old)
+          (toString (builtins.attrNames (builtins.readDir ./hosts)))
+          (builtins.readFile (part + "/file"))
+          (self.rev or self.dirtyRev or "no commit")
+        ];
+        machines.web = { name = "web"; class = "nixos"; tags = [ "all" ]; deploy = { }; };
+        instances = { };
+      };
+      machines.web.describe = { adminSystem, toplevel }: {
+        name = "web"; system = adminSystem; generators = { };
+        secretUploadDirectory = self.fleet.inventory.meta.name;
+      };
+    };
+  };
+}`
+
+// What is kept is what evaluation says, after every kind of edit; and after none
+// nothing is evaluated.
 func TestCacheSeesEveryEdit(t *testing.T) {
 	l, x := loader(t)
-	dir := nixtest.Flake(t, map[string]string{"flake.nix": native, "other": "1"})
-	// Nix writes the lock file at the first evaluation, and that changes the tree.
-	load(t, l, dir)
-	details := func() {
+	part := nixtest.Flake(t, map[string]string{"file": "one", "flake.nix": "{ outputs = _: { }; }"})
+	nixtest.Git(t, part, "commit", "-qm", "part")
+	dir := nixtest.Flake(t, map[string]string{
+		"flake.nix": strings.Replace(seeing, "PART", part, 1), "module.nix": `"module"`, "hosts/web.nix": "",
+		"sops/facts/value": "value", "sops/secrets/old": "secret",
+	})
+	write := func(files map[string]string) func() {
+		return func() { nixtest.Write(t, dir, files) }
+	}
+	git := func(args ...string) func() { return func() { nixtest.Git(t, dir, args...) } }
+	lock := func() {
 		t.Helper()
-		if _, err := l.Details(t.Context(), load(t, l, dir), []string{"a", "b"}, false); err != nil {
+		if _, err := x.Metadata(t.Context(), dir); err != nil {
 			t.Fatal(err)
 		}
 	}
-	details()
-	before := x.evals.Load()
-	details()
-	if n := x.evals.Load() - before; n != 0 {
-		t.Fatalf("an unchanged tree cost %d evaluations", n)
-	}
-	for name, edit := range map[string]func(){
-		"tracked file": func() { nixtest.Write(t, dir, map[string]string{"other": "2"}) },
-		"new file": func() {
-			nixtest.Write(t, dir, map[string]string{"new": "x"})
-			nixtest.Git(t, dir, "add", "-N", "new")
-		},
-		"commit": func() { nixtest.Git(t, dir, "commit", "-qam", "edit") },
+	lock()
+	seen := map[string]string{}
+	for _, edit := range []struct {
+		name string
+		make func()
+	}{
+		{"nothing yet", func() {}},
+		{"a module", write(map[string]string{"module.nix": `"other"`})},
+		{"a public value", write(map[string]string{"sops/facts/value": "changed"})},
+		{"a secret's content", write(map[string]string{"sops/secrets/old": "another"})},
+		{"a new secret", func() {
+			nixtest.Write(t, dir, map[string]string{"sops/secrets/key": "x"})
+			nixtest.Git(t, dir, "add", "sops/secrets/key")
+		}},
+		{"a new file, added with intent", func() {
+			nixtest.Write(t, dir, map[string]string{"hosts/db.nix": ""})
+			nixtest.Git(t, dir, "add", "-N", "hosts/db.nix")
+		}},
+		{"a commit", git("commit", "-qam", "one")},
+		{"a removed file", func() { nixtest.Git(t, dir, "rm", "-q", "hosts/db.nix") }},
+		{"another commit", git("commit", "-qam", "two")},
+		{"an input", func() {
+			nixtest.Write(t, part, map[string]string{"file": "two"})
+			nixtest.Git(t, part, "commit", "-qam", "part")
+			nixtest.Git(t, dir, "rm", "-q", "--cached", "flake.lock")
+			if err := os.Remove(filepath.Join(dir, "flake.lock")); err != nil {
+				t.Fatal(err)
+			}
+			lock()
+		}},
 	} {
-		before := x.evals.Load()
-		edit()
-		details()
-		if x.evals.Load() == before {
-			t.Errorf("%s: the edit was not seen", name)
+		edit.make()
+		for _, again := range []bool{false, true} {
+			before := x.evals.Load()
+			fleet := load(t, l, dir)
+			got, err := l.Details(t.Context(), fleet, []string{"web"}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := fleet.Meta.Name
+			if got.Details["web"].SecretUploadDirectory != name {
+				t.Errorf("%s: the inventory says %s, the machine %+v", edit.name, name, got.Details["web"])
+			}
+			if n := x.evals.Load() - before; again != (n == 0) {
+				t.Errorf("%s: %d evaluations; asked again: %v", edit.name, n, again)
+			}
+			if earlier := seen[name]; !again && earlier != "" {
+				t.Errorf("%s is not seen: as after %s: %s", edit.name, earlier, name)
+			}
+			seen[name] = edit.name
 		}
+	}
+
+	// Another platform is not given the answer of this one, and without a cache
+	// there is none.
+	fleet := load(t, l, dir)
+	before := x.evals.Load()
+	l.System = "riscv64-linux"
+	got, err := l.Details(t.Context(), fleet, []string{"web"}, false)
+	if err != nil || got.Details["web"].System != "riscv64-linux" || x.evals.Load() == before {
+		t.Errorf("another platform: %+v, %v", got.Details["web"], err)
+	}
+	before = x.evals.Load()
+	l.Cache = nil
+	load(t, l, dir)
+	if x.evals.Load() == before {
+		t.Error("without a cache nothing is evaluated")
+	}
+}
+
+// editing changes the flake while it is evaluated.
+type editing struct {
+	*counting
+	edit func()
+}
+
+func (e *editing) Eval(ctx context.Context, req nix.EvalRequest, v any) error {
+	e.edit()
+	return e.counting.Eval(ctx, req, v)
+}
+
+// What is evaluated while the flake changes is kept for neither state.
+func TestCacheWhileTheFlakeChanges(t *testing.T) {
+	named := func(name string) map[string]string {
+		return map[string]string{"flake.nix": strings.Replace(native, "meta.name = \"test\"", "meta.name = \""+name+"\"", 1)}
+	}
+	dir := nixtest.Flake(t, named("before"))
+	nixtest.Write(t, dir, map[string]string{"flake.lock": noInputs})
+	nixtest.Git(t, dir, "add", "flake.lock")
+	l, x := loader(t)
+	l.Nix = &editing{x, func() { nixtest.Write(t, dir, named("after")) }}
+	if got := load(t, l, dir).Meta.Name; got != "after" {
+		t.Fatalf("it says %s", got)
+	}
+	l.Nix = x
+	nixtest.Write(t, dir, named("before"))
+	if got := load(t, l, dir).Meta.Name; got != "before" {
+		t.Errorf("it says %s of what is as before again", got)
 	}
 }
 
