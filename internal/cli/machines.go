@@ -22,7 +22,7 @@ func (a *App) machinesCmd() *cobra.Command {
 	cmd := parent("machines", "List, build, update, look at and run commands on machines",
 		"List, build, update, look at and run commands on machines, many at once.",
 		"  fleet machines list\n  fleet machines update --all\n  fleet machines status tag:server")
-	cmd.AddCommand(a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesStatusCmd(), a.machinesExecCmd())
+	cmd.AddCommand(a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesStatusCmd(), a.machinesGenerationsCmd(), a.machinesExecCmd())
 	return cmd
 }
 

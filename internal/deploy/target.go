@@ -46,6 +46,8 @@ type Target interface {
 	// WriteFile puts a file in place atomically, readable by root only, in a
 	// folder that root alone may enter.
 	WriteFile(ctx context.Context, path string, data []byte) error
+	// Generations lists the generations of the system profile.
+	Generations(ctx context.Context) (Generations, error)
 	// Exec runs a command of the user's to its end, with empty input. It ends with
 	// ctx, as far as that is possible. An exit status other than 0 is an exitError.
 	Exec(ctx context.Context, args []string, root bool, stdout, stderr io.Writer) error
