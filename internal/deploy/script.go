@@ -65,7 +65,7 @@ func (t *scripted) String() string { return t.name }
 
 // output runs a script and gives what it printed.
 func (t *scripted) output(ctx context.Context, script string, stdin []byte, args ...string) (string, error) {
-	var out strings.Builder
+	var out limitedText
 	err := t.shell.run(ctx, script, bytes.NewReader(stdin), &out, args...)
 	return out.String(), err
 }
