@@ -5,8 +5,9 @@
 outputs:
 let
   internals = outputs.clanInternals;
-  inherit (internals) inventoryClass;
-  inventory = inventoryClass.inventorySerialization;
+  inventoryClass = internals.inventoryClass or tooOld;
+  inventory = inventoryClass.inventorySerialization or tooOld;
+  tooOld = throw "its clan-core is older than this program knows (it has no clanInternals.inventoryClass.inventorySerialization): run `nix flake update clan-core`";
 
   set =
     attrs:
