@@ -13,7 +13,7 @@ PACKAGES := ./... ./testdata/...
 # The rooms with goroutines of their own are tested once more under the race detector.
 CONCURRENT := ./internal/flake ./internal/nix/... ./internal/vars ./internal/ssh ./internal/deploy ./internal/term
 
-.PHONY: help build demo test lint unit race bench fuzz fmt setup setup-demo clean
+.PHONY: help build demo test lint unit race bench bench-clan fuzz fmt setup setup-demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -36,6 +36,9 @@ race: ## the concurrent rooms under the race detector
 
 bench: setup build ## the budgets of the design, as ratios
 	go test -run '^$$' -bench . -benchtime 300ms -timeout 20m ./...
+
+bench-clan: setup build ## fleet beside the clan program on a clan flake: OUT=FOLDER CLAN=PROGRAM
+	@.ci/bench-clan
 
 fuzz: ## every fuzz target for ten seconds
 	@.ci/fuzz 10s
