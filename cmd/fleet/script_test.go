@@ -24,7 +24,11 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script: the user's voice. They work with the real
 // Nix, sops and bubblewrap that .ci/setup brings.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { testscript.Run(t, scripts(t, "testdata/script")) }
+
+// scripts is how those of a folder are run.
+func scripts(t *testing.T, dir string) testscript.Params {
+	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -33,8 +37,8 @@ func TestScripts(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(tools, "sops")); err != nil {
 		t.Fatal("the tools are missing: run .ci/setup")
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join(root, "testdata/script"),
+	return testscript.Params{
+		Dir:                 filepath.Join(root, dir),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
@@ -55,7 +59,7 @@ func TestScripts(t *testing.T) {
 			"tiny":   tiny,
 			"root":   rooted,
 		},
-	})
+	}
 }
 
 // code runs a program and wants an exit code of it: code 3 fleet machines update

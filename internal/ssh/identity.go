@@ -145,21 +145,19 @@ func (d *Dialer) unlock(ctx context.Context, id identity) (ssh.Signer, error) {
 	}
 	d.mu.Unlock()
 
-	_, err := lock.passphrase.unlock(ctx,
-		func(ctx context.Context) (string, error) { return d.ask(ctx, "passphrase of the key "+id.path) },
-		func(text string) error {
-			if lock.signer != nil { // deriving the key takes a good part of a second
-				return nil
-			}
-			signer, err := ssh.ParsePrivateKeyWithPassphrase(id.locked, []byte(text))
-			switch {
-			case errors.Is(err, x509.IncorrectPasswordError):
-				return errWrongPassword
-			case err != nil:
-				return errors.New("a kind of key that only the agent can use") // the error might quote the file
-			}
-			lock.signer = signer
+	_, err := lock.passphrase.unlock(ctx, "passphrase of the key "+id.path, d.ask, func(text string) error {
+		if lock.signer != nil { // deriving the key takes a good part of a second
 			return nil
-		})
+		}
+		signer, err := ssh.ParsePrivateKeyWithPassphrase(id.locked, []byte(text))
+		switch {
+		case errors.Is(err, x509.IncorrectPasswordError):
+			return errWrongPassword
+		case err != nil:
+			return errors.New("a kind of key that only the agent can use") // the error might quote the file
+		}
+		lock.signer = signer
+		return nil
+	})
 	return lock.signer, err
 }

@@ -25,10 +25,10 @@ var errWrongPassword = errors.New("wrong password")
 // attempts is how often a person may mistype, as with sudo itself.
 const attempts = 3
 
-// unlock gives the password once try accepts it. A try that fails with
-// errWrongPassword is repeated with a new answer, unless another host accepted
-// the old one.
-func (p *password) unlock(ctx context.Context, ask func(context.Context) (string, error), try func(string) error) (string, error) {
+// unlock gives the password, the answer to question, once try accepts it. A try that fails with
+// errWrongPassword is repeated with another answer, unless another host accepted
+// this one.
+func (p *password) unlock(ctx context.Context, question string, ask func(context.Context, string) (string, error), try func(string) error) (string, error) {
 	p.once.Do(func() { p.turn = newTurn() })
 	if err := p.turn.take(ctx); err != nil {
 		return "", err
@@ -45,7 +45,10 @@ func (p *password) unlock(ctx context.Context, ask func(context.Context) (string
 	defer p.turn.give()
 	for {
 		if p.text == "" {
-			text, err := ask(ctx)
+			if p.rejected == 1 {
+				question = "that was not it; " + question
+			}
+			text, err := ask(ctx, question)
 			if err == nil && text == "" {
 				err = errors.New("no password was given")
 			}

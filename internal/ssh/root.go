@@ -96,8 +96,7 @@ func (c *Conn) findRoot(ctx context.Context) (*elevation, error) {
 // unlockSudo finds the password that sudo accepts.
 func (c *Conn) unlockSudo(ctx context.Context, sudo string) (*elevation, error) {
 	question := fmt.Sprintf("password of %s for sudo, on %s and other hosts of this run that ask for it", c.user, c.host)
-	password, err := c.dialer.sudo.unlock(ctx, func(ctx context.Context) (string, error) { return c.dialer.ask(ctx, question) },
-		func(password string) error { return c.trySudo(ctx, sudo, password) })
+	password, err := c.dialer.sudo.unlock(ctx, question, c.dialer.ask, func(password string) error { return c.trySudo(ctx, sudo, password) })
 	switch {
 	case errors.Is(err, errNobodyToAsk):
 		return nil, fmt.Errorf("%w: sudo asks %s for a password and there is no terminal to type it at; let sudo go without one (NixOS: security.sudo.wheelNeedsPassword = false), or write root@ into the machine's address", ErrNotRoot, c.user)

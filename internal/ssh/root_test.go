@@ -276,7 +276,7 @@ func TestWrongPasswordStopsAtOneHost(t *testing.T) {
 	var wait sync.WaitGroup
 	for host := range 5 {
 		wait.Go(func() {
-			_, err := p.unlock(t.Context(), func(ctx context.Context) (string, error) { return me.ask(ctx, "") }, func(string) error {
+			_, err := p.unlock(t.Context(), "", me.ask, func(string) error {
 				tried.Store(host, true)
 				return errWrongPassword
 			})
@@ -294,11 +294,11 @@ func TestWrongPasswordStopsAtOneHost(t *testing.T) {
 	t.Run("waiting ends with the context", func(t *testing.T) {
 		var p password
 		asking, answer := make(chan struct{}), make(chan struct{})
-		go p.unlock(t.Context(), func(context.Context) (string, error) { close(asking); <-answer; return "x", nil }, func(string) error { return nil })
+		go p.unlock(t.Context(), "", func(context.Context, string) (string, error) { close(asking); <-answer; return "x", nil }, func(string) error { return nil })
 		<-asking
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		if _, err := p.unlock(ctx, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := p.unlock(ctx, "", nil, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		close(answer)
