@@ -27,13 +27,14 @@ func (a *App) machinesCmd() *cobra.Command {
 }
 
 func (a *App) machinesListCmd() *cobra.Command {
-	return &cobra.Command{
+	var bare bool
+	cmd := &cobra.Command{
 		Use:   "list [SELECTION...]",
 		Short: "List machines",
 		Long:  "List the selected machines, all if none is named, with class, target and tags. No machine is evaluated for it.",
 		Example: `  fleet machines list
   fleet machines list 'tag:server & !cinnabar'
-  fleet machines list --json | jq -r '.[].name'`,
+  fleet machines list --names tag:server | while read -r machine; do ping -c1 "$machine"; done`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,7 +46,10 @@ func (a *App) machinesListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !a.config.JSON {
+			switch {
+			case bare:
+				return a.writeLines(names)
+			case !a.config.JSON:
 				return machineTable(&s.fleet.Inventory, names).Write(a.Streams.Out)
 			}
 			machines := make([]flake.Machine, len(names))
@@ -55,6 +59,8 @@ func (a *App) machinesListCmd() *cobra.Command {
 			return a.writeJSON(machines)
 		},
 	}
+	namesFlag(cmd, &bare)
+	return cmd
 }
 
 func (a *App) machinesBuildCmd() *cobra.Command {

@@ -55,7 +55,7 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 }
 
 func (a *App) varsListCmd() *cobra.Command {
-	var offline bool
+	var offline, plain bool
 	cmd := &cobra.Command{
 		Use:   "list [SELECTION...]",
 		Short: "Show which values exist and who can read them",
@@ -63,7 +63,8 @@ func (a *App) varsListCmd() *cobra.Command {
 		Example: `  fleet vars list
   fleet vars list cinnabar
   fleet vars list tag:workstation --json
-  fleet vars list cinnabar --offline`,
+  fleet vars list cinnabar --offline
+  fleet vars list cinnabar --plain`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -80,10 +81,15 @@ func (a *App) varsListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if plain {
+				return s.listPlain(ctx)
+			}
 			return s.listVars(ctx, s.evaluated)
 		},
 	}
+	cmd.Flags().BoolVar(&plain, "plain", false, "print the public values of one machine too, in lines GENERATOR/FILE: VALUE, as clan vars list does")
 	cmd.Flags().BoolVar(&offline, "offline", false, "tell from the files alone, without evaluating")
+	cmd.MarkFlagsMutuallyExclusive("plain", "offline")
 	return cmd
 }
 
