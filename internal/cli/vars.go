@@ -18,7 +18,7 @@ func (a *App) varsCmd() *cobra.Command {
 	cmd := parent("vars", "Make, show and read the fleet's generated values",
 		"Make, show and read the values that generators make: secrets, which are encrypted to the machines and administrators that need them, and public values.",
 		"  fleet vars keys init\n  fleet vars generate --all\n  fleet vars list cinnabar")
-	cmd.AddCommand(a.varsGenerateCmd(), a.varsListCmd(), a.varsGetCmd(), a.varsSetCmd(), a.varsRotateCmd(), a.varsExportCmd(), a.varsImportCmd(), a.varsUploadCmd(), a.varsCheckCmd(), a.varsFixCmd(), a.varsMigrateCmd(), a.varsKeysCmd())
+	cmd.AddCommand(a.varsGenerateCmd(), a.varsListCmd(), a.varsGetCmd(), a.varsSetCmd(), a.varsRotateCmd(), a.varsExportCmd(), a.varsImportCmd(), a.varsUploadCmd(), a.varsCheckCmd(), a.varsFixCmd(), a.varsMigrateCmd(), a.varsKeysCmd(), a.varsSecretsCmd())
 	return cmd
 }
 
@@ -164,12 +164,9 @@ func (a *App) varsGetCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if value.Secret && a.Streams.OutTTY && !yes {
-				if !a.Streams.CanPrompt() {
-					return fmt.Errorf("%s is a secret, and nobody can be asked whether to print it on this terminal: say --yes, or send it into a pipe", args[1])
-				}
-				if ok, err := a.Streams.Confirm(ctx, args[1]+" is a secret. Print it on this terminal?"); err != nil || !ok {
-					return cmp.Or(err, exit(exitFailed))
+			if value.Secret {
+				if err := a.mayPrint(ctx, args[1], yes); err != nil {
+					return err
 				}
 			}
 			if a.config.JSON {
@@ -181,6 +178,20 @@ func (a *App) varsGetCmd() *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "print a secret on a terminal without asking")
 	return cmd
+}
+
+// mayPrint asks before a secret is printed on a terminal.
+func (a *App) mayPrint(ctx context.Context, name string, yes bool) error {
+	if !a.Streams.OutTTY || yes {
+		return nil
+	}
+	if !a.Streams.CanPrompt() {
+		return fmt.Errorf("%s is a secret, and nobody can be asked whether to print it on this terminal: say --yes, or send it into a pipe", name)
+	}
+	if ok, err := a.Streams.Confirm(ctx, name+" is a secret. Print it on this terminal?"); err != nil || !ok {
+		return cmp.Or(err, exit(exitFailed))
+	}
+	return nil
 }
 
 // value is the JSON of one value; Base64 holds what is no text.

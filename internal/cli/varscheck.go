@@ -23,8 +23,8 @@ that it is there, is up to date, is encrypted if and only if it is secret, can b
 read by exactly those who should and opens with your keys, and that the two
 halves of each machine's key belong together. When all machines are selected the
 whole repository is looked at: values that nothing declares any more, keys that
-cannot be used, files that an interrupted run has left, and the sops files that
-you keep beside the values: that each is encrypted to those whom the first rule
+cannot be used, files that an interrupted run has left, the secrets that no
+generator makes, and the sops files that you keep beside the values: that each is encrypted to those whom the first rule
 of .sops.yaml that fits it names, that none lies there in plain, and that the
 keys that .sops.yaml names after machines are theirs.
 
@@ -148,8 +148,9 @@ none is named) to exactly those who should read them. No value changes and no
 file is removed. Who is missing is added. Who should not read a secret is taken
 out, and the secret gets a new data key; but they know its value as it is, and
 the history of the repository keeps it: fleet names the values to replace.
-When all machines are selected the same is done, as .sops.yaml says, with the
-sops files that you keep beside the values.
+When all machines are selected the same is done with the secrets that no
+generator makes, as their links say, and with the sops files that you keep beside
+the values, as .sops.yaml says.
 
 What it cannot mend is shown at the end, as by fleet vars check.`,
 		Example: `  fleet vars fix --dry-run

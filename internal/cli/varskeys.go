@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/crs58/fleet/internal/secrets"
@@ -97,13 +96,13 @@ func (o *keysOptions) flags(f *pflag.FlagSet) {
 }
 
 // changeKeys makes one change of keys and shows it.
-func (a *App) changeKeys(ctx context.Context, o keysOptions, change func(*vars.Fleet, vars.KeysOptions) (*vars.KeysReport, error), next string) error {
+func (a *App) changeKeys(ctx context.Context, o keysOptions, change func(*vars.Fleet, vars.ChangeOptions) (*vars.KeysReport, error), next string) error {
 	values, done, err := a.keys(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	report, err := change(values, vars.KeysOptions{DryRun: o.dryRun, Commit: o.commit, Now: a.Now})
+	report, err := change(values, vars.ChangeOptions{DryRun: o.dryRun, Commit: o.commit, Now: a.Now})
 	if report == nil {
 		return err
 	}
@@ -271,7 +270,7 @@ func (a *App) keysAdd(ctx context.Context, args []string, o keysAddOptions) erro
 			return err
 		}
 	}
-	return a.changeKeys(ctx, o.keysOptions, func(f *vars.Fleet, k vars.KeysOptions) (*vars.KeysReport, error) {
+	return a.changeKeys(ctx, o.keysOptions, func(f *vars.Fleet, k vars.ChangeOptions) (*vars.KeysReport, error) {
 		switch {
 		case o.recovery:
 			return f.AddRecoveryKey(ctx, public, k)
@@ -316,7 +315,7 @@ func (a *App) newRecoveryKey(ctx context.Context, o keysAddOptions) error {
 	if file != "" {
 		next = "The private part is in " + file + ": take it away from this computer."
 	}
-	return a.changeKeys(ctx, o.keysOptions, func(f *vars.Fleet, k vars.KeysOptions) (*vars.KeysReport, error) {
+	return a.changeKeys(ctx, o.keysOptions, func(f *vars.Fleet, k vars.ChangeOptions) (*vars.KeysReport, error) {
 		return f.NewRecoveryKey(ctx, keep, k)
 	}, next)
 }
@@ -363,7 +362,7 @@ With --group GROUP a user, or with --machine a machine, only leaves that group.`
 			if group.group == "" && group.machine || group.group != "" && (recovery || key != "") {
 				return &codeError{exitUsage, errors.New("--group goes with the name of a user or, with --machine, of a machine")}
 			}
-			return a.changeKeys(ctx, o, func(f *vars.Fleet, k vars.KeysOptions) (*vars.KeysReport, error) {
+			return a.changeKeys(ctx, o, func(f *vars.Fleet, k vars.ChangeOptions) (*vars.KeysReport, error) {
 				switch {
 				case recovery:
 					return f.RemoveRecoveryKey(ctx, k)
@@ -398,7 +397,7 @@ anew with fleet vars generate MACHINE --regenerate GENERATOR.`,
 		ValidArgsFunction: a.completeHolders(vars.HolderMachine),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			return a.changeKeys(ctx, o, func(f *vars.Fleet, k vars.KeysOptions) (*vars.KeysReport, error) {
+			return a.changeKeys(ctx, o, func(f *vars.Fleet, k vars.ChangeOptions) (*vars.KeysReport, error) {
 				return f.RotateMachineKey(ctx, args[0], k)
 			}, fmt.Sprintf("Next: `fleet machines update %[1]s` puts the new key on %[1]s, when it is on. Until then it keeps its old key and the secrets it has; "+
 				"its older generations cannot read their secrets with the new one.", args[0]))
@@ -411,20 +410,23 @@ anew with fleet vars generate MACHINE --regenerate GENERATOR.`,
 // completeHolders offers the names of those who hold keys of a kind.
 func (a *App) completeHolders(kind vars.HolderKind) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		var offers []string
-		if len(args) > 0 || a.configure(cmd) != nil {
+		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		return a.offerKeys(cmd, func(list *vars.Keys) []string { return list.Names(kind) })
+	}
+}
+
+// offerKeys completes by who holds keys.
+func (a *App) offerKeys(cmd *cobra.Command, names func(*vars.Keys) []string) ([]string, cobra.ShellCompDirective) {
+	var offers []string
+	if a.configure(cmd) == nil {
 		if values, done, err := a.keys(cmd.Context()); err == nil {
 			defer done()
 			if list, err := values.ListKeys(cmd.Context()); err == nil {
-				for _, key := range list.Keys {
-					if key.Kind == kind {
-						offers = append(offers, key.Name)
-					}
-				}
+				offers = names(list)
 			}
 		}
-		return slices.Compact(offers), cobra.ShellCompDirectiveNoFileComp
 	}
+	return offers, cobra.ShellCompDirectiveNoFileComp
 }

@@ -76,7 +76,7 @@ func (o *offline) list(ctx context.Context) error {
 }
 
 func (o *offline) check(ctx context.Context) error {
-	findings, err := o.values.CheckFiles(ctx, o.names)
+	findings, err := o.values.CheckFiles(ctx, o.names, o.whole)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 )
 
 // Clan is the layout of clan-core, whose program reads and writes the same files:
@@ -213,10 +212,7 @@ func (c *Clan) Others() (refs []Ref, err error) {
 		return nil, err
 	}
 	for _, name := range names {
-		ref := PlainRef(name)
-		if machine, ok := strings.CutSuffix(name, clanKeySuffix); ok && checkName("machine", machine) == nil {
-			ref = KeyRef(machine)
-		}
+		ref := SecretRef(name)
 		exists, err := c.Exists(ref)
 		if err != nil {
 			return nil, err

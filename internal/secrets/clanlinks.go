@@ -25,13 +25,6 @@ func (c *Clan) linked(ref Ref) (linkSet, error) {
 	return set, nil
 }
 
-// LinkedMachines are the machines that a secret is linked to as such, not as
-// members of a group.
-func (c *Clan) LinkedMachines(ref Ref) ([]string, error) {
-	set, err := c.linked(ref)
-	return set[linkMachines], err
-}
-
 // Links gives what must be written or removed so that the links beside a secret
 // name those who read it. What is right stays as it is, as far as it can be told
 // from keys: when two users have one key, the one that is linked goes on to be.

@@ -22,8 +22,9 @@ type Audit struct {
 }
 
 // Audit is [Fleet.Check], and with whole a look at all that lies in the
-// repository: what nothing declares any more, keys that cannot be used, sops
-// files beside the values, and what an interrupted run has left. Whole is for when all machines were selected;
+// repository: what nothing declares any more, keys that cannot be used, secrets
+// without a generator, sops files beside the values, and what an interrupted run
+// has left. Whole is for when all machines were selected;
 // those that do not evaluate are missing in f.Machines, and nothing that they
 // may declare is taken for an orphan.
 func (f *Fleet) Audit(ctx context.Context, whole bool) (*Audit, error) {
@@ -55,6 +56,13 @@ func (f *Fleet) Audit(ctx context.Context, whole bool) (*Audit, error) {
 	}
 	if err := f.auditOrphans(a, survey); err != nil {
 		return nil, err
+	}
+	if len(survey.Damaged) == 0 {
+		found, err := f.auditPlain(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a.Findings = append(a.Findings, found...)
 	}
 	if err := f.auditDocuments(ctx, a, r, survey); err != nil {
 		return nil, err

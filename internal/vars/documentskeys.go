@@ -101,7 +101,7 @@ func (c *keysChange) rotateStep(old []string, public string) keyStep {
 
 // documents adds to the change what it means for the sops files of people and
 // for what says who reads them.
-func (c *keysChange) documents(ctx context.Context, f *Fleet, step keyStep, o KeysOptions) error {
+func (c *keysChange) documents(ctx context.Context, f *Fleet, step keyStep, o ChangeOptions) error {
 	if len(step.old) == 0 {
 		return nil
 	}
@@ -151,7 +151,7 @@ func (c *keysChange) changeRules(file *rulesFile, step keyStep) error {
 	return nil
 }
 
-func (c *keysChange) changeDocument(ctx context.Context, f *Fleet, d *document, step keyStep, o KeysOptions) error {
+func (c *keysChange) changeDocument(ctx context.Context, f *Fleet, d *document, step keyStep, o ChangeOptions) error {
 	leave := func(why string) error {
 		c.Damaged = append(c.Damaged, d.path+": "+why)
 		return nil

@@ -55,7 +55,7 @@ func (f *Fleet) envelopes(ctx context.Context) (all []envelope, damaged []error,
 
 // reencrypt encrypts envelopes anew to whom wanted says. It is all or nothing:
 // one that does not open is an error that says what was to be done.
-func (f *Fleet) reencrypt(ctx context.Context, all []envelope, wanted func(envelope) []string, o KeysOptions) (files []secrets.File, err error) {
+func (f *Fleet) reencrypt(ctx context.Context, all []envelope, wanted func(envelope) []string, o ChangeOptions) (files []secrets.File, err error) {
 	var errs *multierror.Error
 	var locked []string
 	var lockedErr error

@@ -19,8 +19,8 @@ type FixOptions struct {
 	DryRun bool
 	// Commit makes one git commit of exactly the files that were written.
 	Commit bool
-	// Whole says that all machines were selected, so that the sops files that
-	// people keep beside the values are mended too.
+	// Whole says that all machines were selected, so that what people keep beside
+	// the values is mended too: secrets without a generator, and sops files.
 	Whole  bool
 	Limits Limits
 	Now    func() time.Time
@@ -158,7 +158,7 @@ func (f *Fleet) fix(ctx context.Context, r *repo, fixed *Fixed, opts FixOptions)
 			wrong[machine] = true
 			continue
 		}
-		if err := x.mend(ctx, Mend{ID: ID{Machine: machine}}, secrets.KeyRef(machine), nil); err != nil {
+		if err := x.mend(ctx, Mend{ID: ID{Machine: machine}}, secrets.KeyRef(machine), func([]string) []secrets.Holder { return nil }); err != nil {
 			return nil, err
 		}
 	}
@@ -168,6 +168,9 @@ func (f *Fleet) fix(ctx context.Context, r *repo, fixed *Fixed, opts FixOptions)
 		}
 	}
 	if opts.Whole {
+		if err := x.plain(ctx); err != nil {
+			return nil, err
+		}
 		if err := x.documents(ctx, r); err != nil {
 			return nil, err
 		}
@@ -193,16 +196,16 @@ func (x *fixer) generator(ctx context.Context, n *Node, wrong map[string]bool) e
 		if !exists {
 			continue
 		}
-		if err := x.mend(ctx, Mend{ID: n.ID, File: file}, ref, n); err != nil {
+		if err := x.mend(ctx, Mend{ID: n.ID, File: file}, ref, func(actual []string) []secrets.Holder { return x.people.holders(n, file, actual) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mend encrypts one secret to exactly the wanted readers. n is the generator
-// that declares it, nil for a key.
-func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, n *Node) (err error) {
+// mend encrypts one secret to exactly the wanted readers. holders are the
+// machines among them, given who reads it now.
+func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, holders func(actual []string) []secrets.Holder) (err error) {
 	if m.Path, err = x.Layout.Path(ref); err != nil {
 		return err
 	}
@@ -210,11 +213,7 @@ func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, n *Node) (err
 	if err != nil {
 		return nil // Check tells
 	}
-	var machines []secrets.Holder
-	if n != nil {
-		machines = x.people.holders(n, m.File, actual)
-	}
-	wanted, err := x.Layout.Wanted(ref, machines)
+	wanted, err := x.Layout.Wanted(ref, holders(actual))
 	if err != nil {
 		return err
 	}
@@ -233,9 +232,12 @@ func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, n *Node) (err
 	case len(links) == 0:
 		return nil
 	}
-	rotate := "give the machine a new key, and then new values"
-	if m.File != "" {
-		rotate = x.regenerate(m.ID)
+	rotate := x.regenerate(m.ID)
+	switch {
+	case ref.IsKey():
+		rotate = "give the machine a new key, and then new values"
+	case ref.IsPlain():
+		rotate = "run `fleet vars secrets set " + ref.File + "`"
 	}
 	x.add(m, files, err, rotate)
 	return nil

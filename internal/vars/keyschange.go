@@ -6,21 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"time"
 
 	"github.com/crs58/fleet/internal/secrets"
 )
-
-// KeysOptions is how keys are changed. These calls need of the Fleet only Root,
-// Layout, Identities and Env: they work while nothing evaluates.
-type KeysOptions struct {
-	Limits Limits
-	// DryRun says what would be done and does nothing.
-	DryRun bool
-	// Commit makes one git commit of exactly the files that were written.
-	Commit bool
-	Now    func() time.Time
-}
 
 // KeysReport says what was done, or with DryRun what would be.
 type KeysReport struct {
@@ -55,58 +43,20 @@ type Seen struct {
 // keysChange is what a change of keys comes down to.
 type keysChange struct {
 	KeysReport
-	repo    *repo
-	files   []secrets.File
-	message string
-	// keep is called before anything is written; it may be nil.
-	keep func() error
+	change
 }
 
 // changeKeys makes and applies a change under the lock, in one transaction.
-func (f *Fleet) changeKeys(ctx context.Context, o KeysOptions, plan func(*keysChange) error) (*KeysReport, error) {
+func (f *Fleet) changeKeys(ctx context.Context, o ChangeOptions, plan func(*keysChange) error) (*KeysReport, error) {
 	c := &keysChange{KeysReport: KeysReport{
 		Added: []string{}, Removed: []string{}, Reencrypted: []string{}, Locked: []string{},
-		Rotate: []Seen{}, Damaged: []string{}, Paths: []string{},
+		Rotate: []Seen{}, Damaged: []string{},
 	}}
-	var err error
-	if c.repo, err = openRepo(ctx, f.Root, f.Env); err != nil {
-		return nil, err
-	}
-	var t *transactor
-	if !o.DryRun {
-		var done func()
-		if t, done, err = c.repo.begin(ctx, o.Limits.withDefaults(), nil); err != nil {
-			return nil, err
-		}
-		defer done()
-		c.Recovered = t.recovered
-	}
-	if err := plan(c); err != nil {
-		return nil, err
-	}
-	for _, file := range c.files {
-		c.Paths = append(c.Paths, file.Path)
-	}
-	slices.Sort(c.Paths)
-	if o.DryRun {
-		return &c.KeysReport, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("interrupted, so nothing was changed: %w", err)
-	}
-	if c.keep != nil {
-		if err := c.keep(); err != nil {
-			return nil, fmt.Errorf("nothing was changed: %w", err)
-		}
-	}
-	message := ""
-	if o.Commit {
-		message = c.message
-	}
-	placed, err := t.apply(c.files, message)
+	placed, err := f.apply(ctx, o, &c.change, func() error { return plan(c) })
 	if !placed {
 		return nil, err
 	}
+	c.Recovered, c.Paths = c.recovered, c.paths()
 	return &c.KeysReport, err
 }
 
@@ -122,7 +72,7 @@ func (c *keysChange) read(ctx context.Context, f *Fleet) ([]envelope, error) {
 // AddKey makes the holder of a public key an administrator, or gives one
 // another key. Every secret and machine key that the identities open is readable
 // with it at once; the others are told as Locked.
-func (f *Fleet) AddKey(ctx context.Context, user, public string, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) AddKey(ctx context.Context, user, public string, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		files, err := secrets.AddUserKey(f.Layout, user, public)
 		if err != nil {
@@ -147,13 +97,13 @@ func (f *Fleet) AddKey(ctx context.Context, user, public string, o KeysOptions) 
 
 // AddRecoveryKey makes a public key the recovery key, which reads everything
 // and belongs to nobody.
-func (f *Fleet) AddRecoveryKey(ctx context.Context, public string, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) AddRecoveryKey(ctx context.Context, public string, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error { return c.setRecovery(ctx, f, public) })
 }
 
 // NewRecoveryKey makes a recovery key. Its private part is given to keep, once
 // and before anything is written, and nowhere else.
-func (f *Fleet) NewRecoveryKey(ctx context.Context, keep func(public string, private []byte) error, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) NewRecoveryKey(ctx context.Context, keep func(public string, private []byte) error, o ChangeOptions) (*KeysReport, error) {
 	public, private, err := secrets.NewAgeKey()
 	if err != nil {
 		return nil, err
@@ -214,7 +164,7 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 // RemoveKey takes a key from an administrator, or all of them and him if public
 // is empty. What he could read is encrypted anew; what he has seen is told as
 // Rotate. The last administrator and the own only way in are not removed.
-func (f *Fleet) RemoveKey(ctx context.Context, user, public string, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) RemoveKey(ctx context.Context, user, public string, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		files, lost, err := secrets.RemoveUserKey(f.Layout, user, public)
 		if err != nil {
@@ -237,7 +187,7 @@ func (f *Fleet) RemoveKey(ctx context.Context, user, public string, o KeysOption
 }
 
 // RemoveRecoveryKey takes the recovery key away, as [Fleet.RemoveKey] does.
-func (f *Fleet) RemoveRecoveryKey(ctx context.Context, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) RemoveRecoveryKey(ctx context.Context, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		recovery, err := f.Layout.Recovery()
 		if err != nil {
@@ -252,7 +202,7 @@ func (f *Fleet) RemoveRecoveryKey(ctx context.Context, o KeysOptions) (*KeysRepo
 }
 
 // expel takes keys away from who.
-func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, files []secrets.File, lost []string, o KeysOptions) error {
+func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, files []secrets.File, lost []string, o ChangeOptions) error {
 	owners, err := f.owners()
 	if err != nil {
 		return err
@@ -311,6 +261,8 @@ func (e envelope) rotation() Seen {
 	switch {
 	case e.ref.IsKey():
 		command = "fleet vars keys rotate " + e.ref.Machine
+	case e.ref.IsPlain():
+		command = "fleet vars secrets set " + e.ref.File
 	case e.ref.Machine == "":
 		command = "fleet vars generate --all --regenerate " + e.ref.Generator
 	}
@@ -320,7 +272,7 @@ func (e envelope) rotation() Seen {
 // RotateMachineKey makes a new key for a machine and encrypts anew what the
 // machine reads, to it and no longer to the old one. The machine is not
 // contacted: its next update puts the new key in place.
-func (f *Fleet) RotateMachineKey(ctx context.Context, machine string, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) RotateMachineKey(ctx context.Context, machine string, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		before, after, made, err := secrets.NewMachineKey(ctx, f.Layout, machine, o.Now())
 		if errors.Is(err, fs.ErrNotExist) {

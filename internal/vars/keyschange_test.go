@@ -27,7 +27,7 @@ func guarded(t *testing.T) *world {
 	return w
 }
 
-var keysOptions = KeysOptions{Now: time.Now}
+var keysOptions = ChangeOptions{Now: time.Now}
 
 // keyPair is a new key.
 func keyPair(t *testing.T) (string, *secrets.Identities) {

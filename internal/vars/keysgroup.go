@@ -12,7 +12,7 @@ import (
 // JoinGroup makes a user or machine a member of a group. Every secret of the group
 // that the identities open is readable for them at once; the others are told as
 // Locked. A new user brings a public key.
-func (f *Fleet) JoinGroup(ctx context.Context, group string, m secrets.Member, public string, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) JoinGroup(ctx context.Context, group string, m secrets.Member, public string, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		c.message = fmt.Sprintf("feat(vars): add %s to group %s", m, group)
 		if public != "" {
@@ -55,7 +55,7 @@ func (f *Fleet) JoinGroup(ctx context.Context, group string, m secrets.Member, p
 
 // LeaveGroup takes a user or machine out of a group. What they could read only
 // as its members is encrypted anew, and told as Rotate.
-func (f *Fleet) LeaveGroup(ctx context.Context, group string, m secrets.Member, o KeysOptions) (*KeysReport, error) {
+func (f *Fleet) LeaveGroup(ctx context.Context, group string, m secrets.Member, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		c.message = fmt.Sprintf("feat(vars): remove %s from group %s", m, group)
 		keys, err := f.keysOf(m)
@@ -96,8 +96,7 @@ func (f *Fleet) LeaveGroup(ctx context.Context, group string, m secrets.Member, 
 // regroup visits every encrypted file with the keys that the layout wants after
 // the change.
 func (c *keysChange) regroup(ctx context.Context, f, after *Fleet, visit func(e envelope, wanted []string) error) error {
-	clan, ok := f.Layout.(*secrets.Clan)
-	if !ok {
+	if _, err := f.clan(); err != nil {
 		return errors.New("the layout of this fleet has no groups")
 	}
 	all, err := c.read(ctx, f)
@@ -105,20 +104,9 @@ func (c *keysChange) regroup(ctx context.Context, f, after *Fleet, visit func(e 
 		return err
 	}
 	for _, e := range all {
-		linked, err := clan.LinkedMachines(e.ref)
+		machines, err := f.linkedMachines(e.ref)
 		if err != nil {
 			return err
-		}
-		var machines []secrets.Holder
-		for _, name := range linked {
-			holder, err := f.Layout.Machine(name)
-			if errors.Is(err, secrets.ErrNoMachineKey) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			machines = append(machines, holder)
 		}
 		wanted, err := after.Layout.Wanted(e.ref, machines)
 		if err != nil && !errors.Is(err, secrets.ErrNoAdmin) {

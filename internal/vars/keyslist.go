@@ -44,6 +44,24 @@ type Keys struct {
 	Groups []KeyGroup `json:"groups"`
 }
 
+// Names are the holders of a kind, sorted.
+func (k *Keys) Names(kind HolderKind) (names []string) {
+	for _, key := range k.Keys {
+		if key.Kind == kind {
+			names = append(names, key.Name)
+		}
+	}
+	return slices.Compact(names)
+}
+
+// GroupNames are the groups, sorted.
+func (k *Keys) GroupNames() (names []string) {
+	for _, group := range k.Groups {
+		names = append(names, group.Name)
+	}
+	return names
+}
+
 // KeyGroup is a named set of readers with its members, sorted.
 type KeyGroup struct {
 	Name     string   `json:"name"`

@@ -90,9 +90,10 @@ func (f *Fleet) ListFiles(ctx context.Context, machines []string) ([]Row, error)
 }
 
 // CheckFiles looks at every encrypted file of some machines, the shared ones and
-// the private keys: that it is one, that those read it whom the layout notes as
-// readers, and that it opens with the keys at hand.
-func (f *Fleet) CheckFiles(ctx context.Context, machines []string) ([]Finding, error) {
+// the private keys, and with whole at the secrets without a generator: that it is
+// one, that those read it whom the layout notes as readers, and that it opens with
+// the keys at hand.
+func (f *Fleet) CheckFiles(ctx context.Context, machines []string, whole bool) ([]Finding, error) {
 	refs, err := f.filesOf(machines)
 	if err != nil {
 		return nil, err
@@ -117,6 +118,13 @@ func (f *Fleet) CheckFiles(ctx context.Context, machines []string) ([]Finding, e
 			return nil, err
 		}
 		findings = append(findings, f.checkFile(ctx, ref, people)...)
+	}
+	if whole {
+		plain, err := f.auditPlain(ctx)
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, plain...)
 	}
 	return findings, nil
 }
@@ -159,18 +167,17 @@ func (f *Fleet) checkFile(ctx context.Context, ref secrets.Ref, people *readers)
 // beside it; where the layout notes none, a machine that reads its own secret or
 // a shared one is right.
 func (r *readers) auditNoted(ref secrets.Ref) (a audit, noted []secrets.Holder, err error) {
-	var links []string
-	clan, hasLinks := r.fleet.Layout.(*secrets.Clan)
-	if hasLinks {
-		if links, err = clan.LinkedMachines(ref); err != nil {
+	if _, hasLinks := r.fleet.Layout.(*secrets.Clan); hasLinks {
+		if noted, err = r.fleet.linkedMachines(ref); err != nil {
 			return a, nil, err
 		}
+		a, err = r.auditRef(ref, func([]string) []secrets.Holder { return noted })
+		return a, noted, err
 	}
 	a, err = r.auditRef(ref, func(actual []string) []secrets.Holder {
 		for _, name := range sorted(r.machines) {
 			holder := r.machines[name]
-			reads := !ref.IsKey() && (ref.Machine == "" || ref.Machine == name) && overlap(holder.Recipients(), actual)
-			if hasLinks && slices.Contains(links, name) || !hasLinks && reads {
+			if !ref.IsKey() && (ref.Machine == "" || ref.Machine == name) && overlap(holder.Recipients(), actual) {
 				noted = append(noted, holder)
 			}
 		}
