@@ -99,11 +99,15 @@ func (a *attempt) jump(ctx context.Context, hops []Target) (net.Conn, time.Time,
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("reach %s: %w", a.name, err)
 	}
+	heard := via.conn.wire.received.Load()
 	deadline := time.Now().Add(a.timeout)
 	bounded, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	raw, err := via.dial(bounded, a.address(), leave)
 	if err != nil {
+		if via.conn.wire.received.Load() == heard {
+			a.dialer.doubt(via)
+		}
 		leave()
 		if bounded.Err() != nil {
 			return nil, deadline, reachError(ctx, a.name+" through "+via.conn.host, a.timeout, os.ErrDeadlineExceeded)

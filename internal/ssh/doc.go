@@ -15,6 +15,8 @@
 //   - What became of a command is never guessed: [ExitError] says that it ended
 //     and how, [ErrConnectionLost] that nobody knows, [ErrClosed] that it was
 //     not started.
+//   - Who is not root becomes root by sudo or doas where a caller asks for it,
+//     and nowhere else: see [Conn.AsRoot].
 //   - Arguments reach the command byte by byte, whatever the login shell; the
 //     content of a file is never an argument.
 //

@@ -122,6 +122,18 @@ func (d *Dialer) leave(key string, h *hop) {
 	}
 }
 
+// doubt has the next one open a connection of its own, because this one may be
+// dead: its keep-alives will tell those who use it.
+func (d *Dialer) doubt(h *hop) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, known := range d.hops {
+		if known == h {
+			delete(d.hops, key)
+		}
+	}
+}
+
 // ended tells whether a new connection is needed.
 func (h *hop) ended() bool {
 	select {

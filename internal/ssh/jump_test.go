@@ -293,6 +293,27 @@ func TestProxyJumpIsLost(t *testing.T) {
 	}
 	t.Run("bastion killed", func(t *testing.T) { lose(t, func(c *chain) { c.bastion.kill() }) })
 	t.Run("line dead", func(t *testing.T) { lose(t, func(c *chain) { c.link.cut() }) })
+	t.Run("the next way is a new one", func(t *testing.T) {
+		c := newChain(t)
+		var d Dialer
+		conn, err := d.Dial(t.Context(), c.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		c.link.cut()
+		short := c.config
+		short.ConnectTimeout = 200 * time.Millisecond
+		if _, err := d.Dial(t.Context(), short); !errors.Is(err, ErrTimeout) {
+			t.Errorf("over the dead line: %v", err)
+		}
+		c.link.mend()
+		again, err := d.Dial(t.Context(), c.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.Close()
+	})
 	t.Run("closing does not wait for a dead line", func(t *testing.T) {
 		c := newChain(t)
 		c.config.KeepAlive = time.Hour

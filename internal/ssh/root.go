@@ -66,16 +66,14 @@ func (c *Conn) findRoot(ctx context.Context) (*elevation, error) {
 	if c.user == "root" {
 		return &elevation{}, nil
 	}
-	var out strings.Builder
 	asUser := &Conn{connection: c.connection}
 	looking, cancel := context.WithTimeout(ctx, rootTimeout)
 	defer cancel()
-	if err := asUser.Run(looking, Command{title: "look for sudo", Args: []string{"sh", "-c", findRoot}, Stdout: &out}); err != nil {
+	out, err := asUser.output(looking, Command{title: "look for sudo", Args: []string{"sh", "-c", findRoot}})
+	if err != nil {
 		return nil, err
 	}
-	// The login shell may have said something before.
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	kind, program, _ := strings.Cut(lines[len(lines)-1], " ")
+	kind, program, _ := strings.Cut(lastLine(out), " ")
 	isSudo := strings.HasSuffix(program, "/sudo")
 	switch {
 	case kind == "root":
@@ -125,7 +123,7 @@ func (c *Conn) trySudo(ctx context.Context, sudo, password string) error {
 		return fmt.Errorf("%w: sudo on %s does not accept the password of %s", errWrongPassword, c.host, c.user)
 	}
 	said := strings.TrimSpace(strings.ReplaceAll(exit.Stderr, prompt, ""))
-	return fmt.Errorf("%w: sudo does not let %s: %s; mend that there, or write root@ into the machine's address", ErrNotRoot, c.user, said[strings.LastIndexByte(said, '\n')+1:])
+	return fmt.Errorf("%w: sudo does not let %s: %s; mend that there, or write root@ into the machine's address", ErrNotRoot, c.user, lastLine(said))
 }
 
 // wrap gives the arguments and the input of a command on this face of the

@@ -96,11 +96,34 @@ func (c *Conn) Run(ctx context.Context, cmd Command) error {
 }
 
 // Output runs a command and gives what it wrote to stdout, without the final
-// newlines, like $(…) in a shell.
+// newlines, like $(…) in a shell. More than 16 MiB are an error.
 func (c *Conn) Output(ctx context.Context, args ...string) (string, error) {
-	var out strings.Builder
-	err := c.Run(ctx, Command{Args: args, Stdout: &out})
+	return c.output(ctx, Command{Args: args})
+}
+
+func (c *Conn) output(ctx context.Context, cmd Command) (string, error) {
+	out := &bounded{room: 16 << 20}
+	cmd.Stdout = out
+	err := c.Run(ctx, cmd)
 	return strings.TrimRight(out.String(), "\n"), err
+}
+
+// lastLine is where a script of ours has its answer: the login shell may have
+// said something before.
+func lastLine(text string) string { return text[strings.LastIndexByte(text, '\n')+1:] }
+
+// bounded keeps what is written to it and refuses what would be too much: a
+// host may never stop.
+type bounded struct {
+	strings.Builder
+	room int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.room -= len(p); b.room < 0 {
+		return 0, errors.New("there is too much of it")
+	}
+	return b.Builder.Write(p)
 }
 
 // result says how a session ended.

@@ -81,6 +81,11 @@ func TestRun(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("output without end", func(t *testing.T) {
+		if _, err := conn.Output(t.Context(), "cat", "/dev/zero"); err == nil || !strings.Contains(err.Error(), "too much") {
+			t.Errorf("got %v", err)
+		}
+	})
 	for name, args := range map[string][]string{
 		"nothing":         {},
 		"an empty name":   {""},

@@ -264,6 +264,13 @@ func (l *link) cut() {
 	l.dead = true
 }
 
+// mend lets new connections through again.
+func (l *link) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = false
+}
+
 // hangUp ends the connections that there are.
 func (l *link) hangUp() {
 	l.mu.Lock()

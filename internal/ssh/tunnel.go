@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -44,11 +43,11 @@ exit 127
 // The context bounds the opening only: the tunnel stands until Close.
 func (c *Conn) NixDaemon(ctx context.Context, program string) (*Tunnel, error) {
 	if program == "" {
-		var out strings.Builder
-		if err := c.Run(ctx, Command{title: "look for nix-daemon", Args: []string{"sh", "-c", findDaemon}, Stdout: &out}); err != nil {
+		out, err := c.output(ctx, Command{title: "look for nix-daemon", Args: []string{"sh", "-c", findDaemon}})
+		if err != nil {
 			return nil, err
 		}
-		program = strings.TrimSpace(out.String())
+		program = lastLine(out)
 	}
 	dir, err := c.dialer.socketDir(c.cfg.getenv("TMPDIR"))
 	if err != nil {

@@ -117,6 +117,22 @@ func TestNixDaemonIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	exchange(t, connect(t, open(t, conn, "")), "hello")
+
+	// A login shell that greets.
+	s.write(t, ".bashrc", "echo Welcome\necho to this host\n", 0o644)
+	cfg := s.config(t)
+	cfg.Target.User = bashUser
+	greeting := dial(t, cfg)
+	if got, err := greeting.Output(t.Context(), "true"); got != "Welcome\nto this host" || err != nil {
+		t.Fatalf("it does not greet: %q, %v", got, err)
+	}
+	tunnel := open(t, greeting, "")
+	if tunnel.program != bin+"/nix-daemon" {
+		t.Errorf("found %q", tunnel.program)
+	}
+	if root, err := greeting.AsRoot(t.Context()); err != nil || len(root.as.command) != 0 {
+		t.Errorf("root under another name: %v", err)
+	}
 }
 
 func TestTunnelErrors(t *testing.T) {
