@@ -163,7 +163,7 @@ func (d *demo) testSecondUpdate(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &said); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if e := said.Event; e != nil && e.Phase != deploy.Reach && e.Phase != deploy.End {
+		if e := said.Event; e != nil && e.Phase != deploy.Evaluate && e.Phase != deploy.Reach && e.Phase != deploy.End {
 			t.Errorf("there was nothing to do, and yet: %s", line)
 		}
 		result = said.Result

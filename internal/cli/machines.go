@@ -22,7 +22,10 @@ func (a *App) machinesCmd() *cobra.Command {
 	cmd := parent("machines", "List, build, update, look at and run commands on machines",
 		"List, build, update, look at and run commands on machines, many at once.",
 		"  fleet machines list\n  fleet machines update --all\n  fleet machines status tag:server")
-	cmd.AddCommand(a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesStatusCmd(), a.machinesGenerationsCmd(), a.machinesExecCmd())
+	cmd.AddCommand(
+		a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesAttachCmd(),
+		a.machinesStatusCmd(), a.machinesGenerationsCmd(), a.machinesExecCmd(),
+	)
 	return cmd
 }
 
@@ -156,6 +159,7 @@ func (s *session) deployOptions() deploy.Options {
 		Directory:  s.fleet.Dir,
 		Dial:       s.dial,
 		MachineKey: s.machineKey,
+		Secret:     s.secretOf,
 		Owner:      s.Getenv("USER") + "@" + s.Hostname,
 		Root:       s.Root,
 		Now:        s.Now,
@@ -240,7 +244,7 @@ func shortPath(path string) string {
 // sayProblems prints the reason of each failure and the command to go on with.
 func (s *session) sayProblems(summary *deploy.Summary) {
 	for _, r := range summary.Results {
-		if r.Err == nil && r.State != deploy.NotStarted && r.State != deploy.Interrupted {
+		if r.State == deploy.Done || r.State == deploy.Unchanged {
 			continue
 		}
 		s.Streams.Problem(fmt.Errorf("%s: %s", r.Machine, r.Message))

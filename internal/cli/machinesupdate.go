@@ -2,19 +2,39 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/inventory"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/spf13/cobra"
 )
 
 // updateOptions are the flags of machines update.
 type updateOptions struct {
-	all, dryRun    bool
-	confirm, limit time.Duration
+	all, dryRun, reboot    bool
+	goal, batch, resume    string
+	maxFailures, limitEval int
+	roleOrder              []string
+	limits                 deploy.Limits
+	confirm, activation    time.Duration
+}
+
+// goalBuild is a goal that no machine is reached for.
+const goalBuild = "build"
+
+func goals() []string {
+	return []string{
+		string(deploy.Switch), string(deploy.Boot), string(deploy.Test), string(deploy.DryActivate), string(deploy.Push), goalBuild,
+	}
 }
 
 func (a *App) machinesUpdateCmd() *cobra.Command {
@@ -23,51 +43,297 @@ func (a *App) machinesUpdateCmd() *cobra.Command {
 		Use:   "update [SELECTION...]",
 		Short: "Bring machines to the system that the flake declares",
 		Long: `Bring the selected machines to the system that the flake declares: build it,
-copy it, put the machine's age key in place, activate and confirm it. Machines go
+copy it, put the machine's secrets in place, activate and confirm it. Machines go
 their ways side by side; one that fails leaves the others alone. A machine that is
 up to date is left as it is.
 
 A machine goes back to the system that it came from, by itself, unless the new
 one is confirmed over a new connection: when its activation fails, when units fail
 that had not failed before, when it cannot be reached any more, when nobody is
-there to confirm, and when it is restarted meanwhile.`,
+there to confirm, and when it is restarted meanwhile.
+
+Building and copying do not wait; changes come in waves: machines with a role that
+others need first, NixOS before darwin, this computer last. --role-order says
+another order, --batch cuts waves into smaller groups.
+
+Each run is recorded. What a run whose driver died has begun can be followed with
+` + "`fleet machines attach RUN`" + `; --resume goes on with the whole of it.`,
 		Example: `  fleet machines update cinnabar
   fleet machines update --all --dry-run
-  fleet machines update 'tag:server & !cinnabar'`,
+  fleet machines update --all --batch 1,25%,rest --max-failures 0
+  fleet machines update 'tag:server & !cinnabar' --goal boot --reboot
+  fleet machines update --resume 20260102-1504`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onMachines(cmd.Context(), args, o.all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
-				if o.dryRun {
-					return s.showPlan(ctx, machines)
+			if o.resume != "" {
+				if o.all || len(args) > 0 || o.dryRun {
+					return &codeError{exitUsage, errors.New("--resume goes on with the machines of its run: name none, and no --dry-run")}
 				}
-				return s.update(ctx, machines, o)
-			})
+				return a.resume(cmd.Context(), o)
+			}
+			return a.update(cmd.Context(), args, o)
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&o.all, "all", false, "all machines")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done and do nothing")
+	flags.StringVar(&o.goal, "goal", string(deploy.Switch), "what to come to: "+strings.Join(goals(), ", "))
+	flags.BoolVar(&o.reboot, "reboot", false, "restart a machine that is not wholly at its system without that; it is confirmed afterwards, or restarts back")
+	flags.StringVar(&o.batch, "batch", "", "change so many machines before the next, such as 1,25%,rest")
+	flags.IntVar(&o.maxFailures, "max-failures", -1, "change no more machines when more than so many have failed (-1 for any number)")
+	flags.StringSliceVar(&o.roleOrder, "role-order", nil, "change machines with these roles first, such as zerotier/controller,peer")
+	flags.IntVar(&o.limitEval, "limit-eval", 0, "machines evaluated at once, 0 for --jobs")
+	flags.IntVar(&o.limits.Build, "limit-build", 4, "machines built for at once")
+	flags.IntVar(&o.limits.Copy, "limit-copy", 8, "machines copied to at once")
+	flags.IntVar(&o.limits.Activate, "limit-activate", 16, "machines activated at once")
 	flags.DurationVar(&o.confirm, "confirm-timeout", 2*time.Minute, "how long a machine waits for the confirmation of its new system before it goes back")
-	flags.DurationVar(&o.limit, "activation-timeout", 30*time.Minute, "how long an activation may take before the machine goes back")
+	flags.DurationVar(&o.activation, "activation-timeout", 30*time.Minute, "how long an activation may take before the machine goes back")
+	flags.StringVar(&o.resume, "resume", "", "go on with this run")
+	_ = cmd.RegisterFlagCompletionFunc("goal", cobra.FixedCompletions(goals(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeRuns)
 	return cmd
 }
 
-// set hands the flags on.
-func (o updateOptions) set(d *deploy.Options) {
-	d.Timeouts.Confirm, d.Timeouts.Activate = o.confirm, o.limit
+// settings are the flags as package deploy has them.
+func (o updateOptions) settings() (deploy.Settings, error) {
+	s := deploy.Settings{
+		Goal: deploy.Goal(o.goal), Reboot: o.reboot, StopAfter: o.maxFailures + 1, Limits: o.limits,
+		Timeouts: deploy.Timeouts{Confirm: o.confirm, Activate: o.activation},
+	}
+	wrong := func(format string, args ...any) (deploy.Settings, error) {
+		return deploy.Settings{}, &codeError{exitUsage, fmt.Errorf(format, args...)}
+	}
+	if !slices.Contains(goals(), o.goal) {
+		return wrong("--goal %s is none of %s", o.goal, strings.Join(goals(), ", "))
+	}
+	if o.reboot && s.Goal != deploy.Switch && s.Goal != deploy.Boot {
+		return wrong("--reboot goes with the goals switch and boot, not with %s", o.goal)
+	}
+	for name, n := range map[string]int{"build": o.limits.Build, "copy": o.limits.Copy, "activate": o.limits.Activate} {
+		if n < 1 {
+			return wrong("--limit-%s is %d, and must be at least 1", name, n)
+		}
+	}
+	if o.confirm < time.Second || o.activation < time.Second {
+		return wrong("--confirm-timeout and --activation-timeout must be a second at least")
+	}
+	if o.batch != "" {
+		batches, err := deploy.ParseBatches(o.batch)
+		if err != nil {
+			return wrong("--batch: %w", err)
+		}
+		s.Batches = batches
+	}
+	return s, nil
 }
 
-func (s *session) showPlan(ctx context.Context, machines []deploy.Machine) error {
-	p := s.progress()
-	d := s.deployer(p)
+// update evaluates, builds and changes machines, each as soon as it can be.
+func (a *App) update(ctx context.Context, args []string, o updateOptions) error {
+	settings, err := o.settings()
+	if err != nil {
+		return err
+	}
+	p := a.work()
+	if o.dryRun {
+		p = a.progress()
+	}
+	p.get().Set("evaluating", "the fleet", "")
+	// Of all machines the first ones need not wait for the last.
+	s, err := a.openFor(ctx, args, false, true)
+	if err != nil {
+		p.clear()
+		return err
+	}
+	names, err := s.selection(args, o.all)
+	if err != nil {
+		p.clear()
+		return err
+	}
+	waves, err := inventory.Waves(&s.fleet.Inventory, names, inventory.Order{Roles: o.roleOrder, Last: s.thisMachine(names)})
+	if err != nil {
+		p.clear()
+		return &codeError{exitUsage, fmt.Errorf("--role-order: %w", err)}
+	}
+	if o.limitEval > 0 {
+		s.loader.Workers = o.limitEval
+	}
+	p.get().Finish("evaluating", "", "", term.Green)
+	evaluating, cancel := context.WithCancel(ctx)
+	machines, wait := s.evaluating(evaluating, names, waves, o.all)
+	defer wait()
+	defer cancel()
+	if o.dryRun {
+		return s.showPlan(ctx, p, settings, machines)
+	}
+	options := s.updating(p, settings)
+	if o.goal == goalBuild {
+		return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Build(ctx, machines) })
+	}
+	options.Record, err = deploy.CreateRecord(s.runs(), deploy.Header{
+		ID: options.Run, Started: s.Now(), Owner: options.Owner, Flake: s.fleet.Ref, Settings: settings, Machines: names,
+	})
+	if err != nil {
+		p.clear()
+		return err
+	}
+	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Update(ctx, machines) })
+}
+
+// resume goes on with a recorded run, with what its flake declared then.
+func (a *App) resume(ctx context.Context, o updateOptions) error {
+	record, history, err := deploy.ResumeRecord(a.runs(), o.resume, a.Now())
+	if err != nil {
+		return runError(err)
+	}
+	s, err := a.openRun(ctx, history)
+	if err != nil {
+		return errors.Join(err, record.Close(a.Now()))
+	}
+	p := s.work()
+	options := s.updating(p, history.Settings)
+	options.Run, options.Record = record.ID, record
+	waves, err := inventory.Waves(&s.fleet.Inventory, history.Machines, inventory.Order{Last: s.thisMachine(history.Machines)})
+	if err != nil {
+		return errors.Join(err, record.Close(a.Now()))
+	}
+	var unknown []string
+	for _, name := range history.Unfinished() {
+		if _, known := history.Evaluated[name]; !known {
+			unknown = append(unknown, name)
+		}
+	}
+	machines, wait := s.evaluating(ctx, unknown, waves, false)
+	defer wait()
+	for _, name := range history.Machines {
+		if m, known := history.Evaluated[name]; known {
+			machines = append(machines, m)
+		} else if !slices.Contains(unknown, name) {
+			machines = append(machines, deploy.Machine{Name: name})
+		}
+	}
+	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Resume(ctx, history, machines) })
+}
+
+// openRun opens the flake of a run.
+func (a *App) openRun(ctx context.Context, history *deploy.History) (*session, error) {
+	if a.config.Flake == "" {
+		a.config.Flake = history.Flake
+	}
+	s, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range history.Machines {
+		if _, there := s.fleet.Machines[name]; !there {
+			return nil, fmt.Errorf("the run %s is about %s, which is no machine of %s", history.ID, name, s.fleet.Ref)
+		}
+	}
+	return s, nil
+}
+
+// runs is where runs are recorded.
+func (a *App) runs() string { return filepath.Join(a.config.StateDir, "runs") }
+
+// runError adds to an error about a run how to find one.
+func runError(err error) error {
+	var missing *deploy.NoRecordError
+	if errors.As(err, &missing) {
+		return &codeError{exitUsage, err}
+	}
+	return err
+}
+
+// completeRuns offers the runs that are recorded, the latest first.
+func (a *App) completeRuns(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if a.configure(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return deploy.Runs(a.runs()), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+// thisMachine is the machine that this computer is.
+func (s *session) thisMachine(names []string) string {
+	for _, name := range names {
+		if s.fleet.DeployOf(name, nil).TargetHost == "local" {
+			return name
+		}
+	}
+	if slices.Contains(names, s.Hostname) {
+		return s.Hostname
+	}
+	return ""
+}
+
+// updating are the options of a deploy that changes machines.
+func (s *session) updating(p *progress, settings deploy.Settings) deploy.Options {
+	o := s.deployOptions()
+	o.OnEvent = p.deploy
+	o.Settings = settings
+	o.Run = deploy.NewRun(s.Now(), rand.Reader)
+	return o
+}
+
+// runUpdate runs a deploy and shows how it ended.
+func (s *session) runUpdate(ctx context.Context, p *progress, o deploy.Options, run func(*deploy.Deployer) *deploy.Summary) error {
+	d := deploy.New(o)
+	summary := run(d)
+	err := errors.Join(d.Close(), o.Record.Close(s.Now()))
+	p.clear()
+	if err != nil {
+		s.Streams.Warn("%v", err)
+	}
+	return s.showSummary(summary, o.Goal)
+}
+
+// showSummary prints how machines ended and gives the exit code of it.
+func (s *session) showSummary(summary *deploy.Summary, goal deploy.Goal) error {
+	if s.config.JSON {
+		return errors.Join(s.result(summary), exit(summary.ExitCode()))
+	}
+	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}}
+	for _, r := range summary.Results {
+		table.Add(r.Machine, r.Target, string(r.State), shortPath(r.Out))
+	}
+	if err := table.Write(s.Streams.Out); err != nil {
+		return err
+	}
+	for _, r := range summary.Results {
+		for _, line := range r.Output {
+			fmt.Fprintf(s.Streams.Out, "%s: %s\n", r.Machine, term.Clean(line))
+		}
+		if r.State == deploy.Done && r.Message != "" && goal.Changes() {
+			s.Streams.Say("%s: %s", r.Machine, r.Message)
+		}
+	}
+	s.sayProblems(summary)
+	if summary.Run != "" && summary.ExitCode() != exitDone {
+		s.Streams.Say("Go on with `fleet machines update --resume %s`", summary.Run)
+	}
+	s.Streams.Say("%s", summary.Text())
+	return exit(summary.ExitCode())
+}
+
+func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Settings, machines []deploy.Machine) error {
+	if settings.Goal == goalBuild {
+		settings.Goal = deploy.Push
+	}
+	d := deploy.New(s.updating(p, settings))
 	defer d.Close()
 	plan := d.Plan(ctx, machines)
 	p.clear()
 	code := exitDone
+	waves := slices.ContainsFunc(plan.Steps, func(s deploy.Step) bool { return s.Wave > 0 })
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "WOULD"}}
+	if waves {
+		table.Header = slices.Insert(table.Header, 1, "WAVE")
+	}
 	for _, step := range plan.Steps {
-		table.Add(step.Machine, step.Target, step.Text())
+		row := []string{step.Machine, step.Target, step.Text()}
+		if waves {
+			row = slices.Insert(row, 1, strconv.Itoa(step.Wave+1))
+		}
+		table.Add(row...)
 		if step.Err != nil {
 			code = exitSomeFailed
 		}
@@ -81,23 +347,23 @@ func (s *session) showPlan(ctx context.Context, machines []deploy.Machine) error
 	return errors.Join(table.Write(s.Streams.Out), exit(code))
 }
 
-func (s *session) update(ctx context.Context, machines []deploy.Machine, o updateOptions) error {
-	p := s.work()
-	d := s.deployer(p, o.set)
-	defer d.Close()
-	summary := d.Update(ctx, machines)
-	p.clear()
-	if s.config.JSON {
-		return errors.Join(s.result(summary), exit(summary.ExitCode()))
+// secretOf decrypts a value of one machine, which is evaluated by then.
+func (s *session) secretOf(ctx context.Context, machine, name string) ([]byte, error) {
+	evaluated, err := s.loader.Details(ctx, s.fleet, []string{machine}, true)
+	if err != nil {
+		return nil, err
 	}
-	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}}
-	for _, r := range summary.Results {
-		table.Add(r.Machine, r.Target, string(r.State), shortPath(r.Out))
+	if failed := evaluated.Failed[machine]; failed != nil {
+		return nil, failed
 	}
-	if err := table.Write(s.Streams.Out); err != nil {
-		return err
+	values, done, err := s.values(ctx, map[string]*flake.Details{machine: evaluated.Details[machine]})
+	if err != nil {
+		return nil, err
 	}
-	s.sayProblems(summary)
-	s.Streams.Say("%s", summary.Text())
-	return exit(summary.ExitCode())
+	defer done()
+	value, err := values.Get(ctx, machine, name)
+	if err != nil {
+		return nil, err
+	}
+	return value.Data, nil
 }

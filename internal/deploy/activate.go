@@ -21,7 +21,7 @@ func (d *Deployer) activate(ctx context.Context, s Step, t Target, r Result) Res
 		return r.fail(ctx, Activate, err)
 	}
 	d.emit(s.Machine, Activate, Started, s.Wanted.OutPath)
-	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token}
+	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token, window: a.Window, limit: a.Limit}
 	if err := f.begin(ctx, a); err != nil {
 		return r.fail(ctx, Activate, err)
 	}
@@ -35,7 +35,7 @@ func (d *Deployer) newActivation(s Step) (Activation, error) {
 	}
 	return Activation{
 		ID:    newName(d.o.Now(), d.o.Random),
-		Class: s.Class, Out: s.Wanted.OutPath, Goal: Switch, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
+		Class: s.Class, Out: s.Wanted.OutPath, Goal: s.Goal, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
 		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm,
 	}, nil
 }
@@ -46,6 +46,8 @@ type follower struct {
 	s         Step
 	t         Target
 	id, token string
+	// window and limit are those of the activation.
+	window, limit time.Duration
 
 	log      tail // the last lines of the activation
 	goesBack bool
@@ -73,12 +75,17 @@ const (
 // begin begins the activation. A connection that breaks is made again, to find
 // out whether it was begun.
 func (f *follower) begin(ctx context.Context, a Activation) error {
+	// Whoever goes on with the run has to know of it, even if we die now.
+	err := f.d.o.Record.append(entry{Begun: &Begun{Machine: f.s.Machine, Target: f.t.String(), ID: a.ID}}, true)
+	if err != nil {
+		return err
+	}
 	begin := func() error {
 		bounded, cancel := context.WithTimeout(ctx, changeTimeout)
 		defer cancel()
 		return f.t.Begin(bounded, a)
 	}
-	err := begin()
+	err = begin()
 	if err == nil || !isLost(err) {
 		return err
 	}
@@ -106,7 +113,11 @@ func (f *follower) again(ctx context.Context, lost error) error {
 		return fmt.Errorf("%w: the activation on %s cannot be watched: %w", ErrUnknown, f.t, lost)
 	}
 	f.d.emit(f.s.Machine, f.phase(), Running, "the connection is lost; trying to reach the machine again")
-	deadline, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reconnect)
+	patience := f.d.o.Timeouts.Reconnect
+	if f.s.Goal == Reboot {
+		patience += f.d.o.Timeouts.Reboot
+	}
+	deadline, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
 		err := f.t.Reconnect(deadline)
@@ -117,7 +128,7 @@ func (f *follower) again(ctx context.Context, lost error) error {
 		case <-time.After(pause):
 		case <-deadline.Done():
 			return fmt.Errorf("%w: %s was lost during the activation and could not be reached again within %s; if it is up, it goes back to the system of before by itself: %w",
-				ErrUnknown, f.t, f.d.o.Timeouts.Reconnect, err)
+				ErrUnknown, f.t, patience, err)
 		}
 	}
 }
@@ -143,7 +154,7 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 		f.d.emit(f.s.Machine, f.phase(), Running, line)
 	}}
 	// The machine bounds every step; this is for one that is there and hangs.
-	overall := time.Now().Add(2*f.d.o.Timeouts.Activate + f.d.o.Timeouts.Confirm + changeTimeout)
+	overall := time.Now().Add(2*f.limit + f.window + changeTimeout)
 	pause := firstPause
 	for last := (Progress{}); ; {
 		now, err := f.t.Look(ctx, f.id, last.Position)
@@ -192,7 +203,7 @@ const maxSettle = 5
 // confirms or rejects it. Where the machine cannot be reached nothing is
 // decided: the next look at it finds that out.
 func (f *follower) judge(ctx context.Context, now Progress) {
-	ctx, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Confirm)
+	ctx, cancel := context.WithTimeout(ctx, f.window)
 	defer cancel()
 	if !f.active {
 		f.active = true
@@ -236,7 +247,7 @@ func (f *follower) examine(ctx context.Context, now Progress) error {
 	case now.Code == codeUnitsFailed && len(after.FailedUnits) == 0: // what failed cannot be seen
 		return fmt.Errorf("units failed (exit status %d)%s", now.Code, said(f.log.String()))
 	}
-	if now.Code != codeRebootNeeded && after.System != f.s.Wanted.OutPath {
+	if now.Code != codeRebootNeeded && f.s.Goal != Boot && after.System != f.s.Wanted.OutPath {
 		return fmt.Errorf("the activation ended without an error, but the machine runs %s", orNothing(after.System))
 	}
 	return nil
@@ -249,7 +260,7 @@ func (f *follower) gone(ctx context.Context, r Result) Result {
 
 // end says how the activation ended.
 func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
-	o := outcome{progress: p, class: f.s.Class, verdict: f.verdict, window: f.d.o.Timeouts.Confirm, limit: f.d.o.Timeouts.Activate, lastWords: f.log.String()}
+	o := outcome{progress: p, class: f.s.Class, goal: f.s.Goal, verdict: f.verdict, window: f.window, limit: f.limit, lastWords: f.log.String()}
 	looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
 	defer cancel()
 	if after, err := f.t.Inspect(looking, f.s.KeyFile, f.id); err == nil {
@@ -257,12 +268,13 @@ func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
 	}
 	if err := o.failure(); err != nil {
 		r = r.fail(ctx, f.phase(), withJournal(err, f.t, o.after, f.id))
+		r.cause = p.Cause
 		if p.Ending == EndRolledBack {
 			r.State = RolledBack
 		}
 		return r
 	}
-	r.Message = o.note()
+	r.Message, r.RebootNeeded = o.note(), o.after.RebootNeeded || p.Code == codeRebootNeeded || f.s.Goal == Boot && o.after.System != f.s.Wanted.OutPath
 	f.d.emit(f.s.Machine, Confirm, Done, r.Message)
 	return r
 }

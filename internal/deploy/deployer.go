@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,12 +18,19 @@ import (
 type Machine struct {
 	Name  string
 	Class flake.Class
+	// Wave says when the machine is changed: after all machines of lower waves.
+	Wave int
 	// Address is deploy.targetHost as written.
 	Address string
 	// Details are what the machine's evaluation told, with the toplevel; Err is
-	// why it told nothing, and fails this machine alone.
-	Details *flake.Details
-	Err     error
+	// why it told nothing, and fails this machine alone. Where neither is known
+	// yet, Evaluate fills in what it finds out.
+	Details  *flake.Details
+	Err      error                                       `json:"-"`
+	Evaluate func(ctx context.Context, m *Machine) error `json:"-"`
+	// Unnamed says that nobody named the machine: one that is to be named for an
+	// update is left alone then.
+	Unnamed bool `json:",omitempty"`
 }
 
 // Options is what a [Deployer] works with. Only Nix is needed by all.
@@ -49,8 +57,24 @@ type Options struct {
 	// Run names this run for the machines, Owner says whose it is, such as
 	// crs58@stibnite.
 	Run, Owner string
-	Limits     Limits
-	Timeouts   Timeouts
+	// Record keeps the run on the disk; nil keeps nothing.
+	Record *Record
+	Settings
+}
+
+// Settings say how a run is to go. They are kept in its record.
+type Settings struct {
+	Goal Goal `json:"goal"`
+	// Reboot restarts machines whose system is not wholly up without that.
+	Reboot bool `json:"reboot,omitempty"`
+	// Batches cut the run into groups of machines that are changed one after
+	// another; none makes one group of each wave.
+	Batches []Batch `json:"batches,omitempty"`
+	// StopAfter is how many machines may fail before no more are changed; 0 is
+	// any number.
+	StopAfter int      `json:"stopAfter,omitempty"`
+	Limits    Limits   `json:"limits"`
+	Timeouts  Timeouts `json:"timeouts"`
 }
 
 // Limits says for how many machines at once a phase runs; zero is the default.
@@ -66,6 +90,10 @@ type Timeouts struct {
 	// Confirm is how long a machine waits, after its activation, for the
 	// confirmation before it goes back.
 	Confirm time.Duration
+	// Stall is how long a copy may move nothing before it is tried again.
+	Stall time.Duration
+	// Reboot is how long a machine may take to come up again.
+	Reboot time.Duration
 	// Reconnect bounds the attempts to find a machine again that was lost
 	// during its activation; unless set, that is long enough for it to go back.
 	Reconnect time.Duration
@@ -81,6 +109,8 @@ const (
 	defaultReachTimeout    = 15 * time.Second
 	defaultActivateTimeout = 30 * time.Minute
 	defaultConfirmTimeout  = 2 * time.Minute
+	defaultRebootTimeout   = 10 * time.Minute
+	defaultStallTimeout    = 5 * time.Minute
 	// reconnectGrace is for going back, on top of the time for the confirmation.
 	reconnectGrace = 2 * time.Minute
 )
@@ -104,7 +134,10 @@ func New(o Options) *Deployer {
 	}
 	setDefault(&o.Timeouts.Reach, defaultReachTimeout)
 	setDefault(&o.Timeouts.Activate, defaultActivateTimeout)
+	setDefault(&o.Goal, Switch)
 	setDefault(&o.Timeouts.Confirm, defaultConfirmTimeout)
+	setDefault(&o.Timeouts.Reboot, defaultRebootTimeout)
+	setDefault(&o.Timeouts.Stall, defaultStallTimeout)
 	setDefault(&o.Timeouts.Reconnect, o.Timeouts.Confirm+reconnectGrace)
 	setDefault(&o.Limits.Reach, defaultReach)
 	setDefault(&o.Limits.Build, defaultBuild)
@@ -125,12 +158,15 @@ func New(o Options) *Deployer {
 	}
 }
 
+// NewRun names a run. Names sort by their age.
+func NewRun(now time.Time, random io.Reader) string { return newName(now, random) }
+
 // newName makes a name that sorts by its age, safe as that of a unit and of a
 // folder. Should there be no randomness, the time has to do.
 func newName(now time.Time, random io.Reader) string {
-	var b [6]byte
+	var b [4]byte
 	_, _ = io.ReadFull(random, b[:])
-	return now.UTC().Format("20060102-150405-") + hex.EncodeToString(b[:])
+	return strings.ReplaceAll(now.UTC().Format("20060102-150405.000-"), ".", "-") + hex.EncodeToString(b[:])
 }
 
 func setDefault[T comparable](value *T, fallback T) {
@@ -213,5 +249,7 @@ func (d *Deployer) during(ctx context.Context, phase Phase, do func() error) err
 func (d *Deployer) emit(machine string, phase Phase, state State, message string) {
 	d.eventMu.Lock()
 	defer d.eventMu.Unlock()
-	d.o.OnEvent(Event{Machine: machine, Phase: phase, State: state, Message: message, Time: d.o.Now()})
+	e := Event{Machine: machine, Phase: phase, State: state, Message: message, Time: d.o.Now()}
+	_ = d.o.Record.append(entry{Event: &e}, false) // Record.Close tells
+	d.o.OnEvent(e)
 }

@@ -8,6 +8,7 @@ type Phase string
 // The phases, in their order. End closes a machine's way; its State is the
 // outcome.
 const (
+	Evaluate Phase = "evaluate"
 	Reach    Phase = "reach"
 	Build    Phase = "build"
 	Copy     Phase = "copy"
@@ -20,7 +21,8 @@ const (
 // State says how a phase, or at the End a machine, stands.
 type State string
 
-// The states. Unchanged, RolledBack and NotStarted are outcomes of a machine only.
+// The states. Unchanged, RolledBack, NotStarted and HeldBack are outcomes of a
+// machine only.
 const (
 	Started     State = "started"
 	Running     State = "running"
@@ -31,6 +33,7 @@ const (
 	Unknown     State = "unknown"
 	Interrupted State = "interrupted"
 	NotStarted  State = "not started"
+	HeldBack    State = "held back"
 )
 
 // Event tells what one machine is doing. A phase begins with Started, may tell

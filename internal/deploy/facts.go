@@ -27,6 +27,9 @@ type Facts struct {
 	Key KeyFile `json:"-"`
 	// FailedUnits are the systemd units that have failed, sorted.
 	FailedUnits []string `json:"failedUnits,omitempty"`
+	// RebootNeeded tells that the kernel, its modules or the initial RAM disk are
+	// not those of the system that runs.
+	RebootNeeded bool `json:"rebootNeeded,omitempty"`
 	// Systemd tells whether the machine runs systemd.
 	Systemd bool `json:"systemd"`
 	// Nix is the version of the machine's Nix; it matters for SSH only.
@@ -121,6 +124,8 @@ func parseFacts(text string) (Facts, error) {
 			facts.System = value
 		case "booted":
 			facts.Booted = value
+		case "rebootneeded":
+			facts.RebootNeeded = true
 		case "generation":
 			facts.Generation = generationNumber(value)
 		case "profile":

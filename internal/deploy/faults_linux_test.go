@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 		{
 			// A network that the new configuration breaks is mended by the old one.
 			name: "cuts-itself", first: system{before: linkUp}, second: system{before: linkDown},
-			state: deploy.RolledBack, texts: []string{"not confirmed within 3s", "back on generation 1"},
+			state: deploy.RolledBack, texts: []string{"not confirmed within 8s", "back on generation 1"},
 		},
 		{
 			name: "link-cut", second: system{before: "echo begins", after: "sleep 1"},
@@ -64,7 +64,7 @@ func TestFaults(t *testing.T) {
 		},
 		{
 			name: "hangs", second: system{before: "echo stuck; echo 2 > /etc/version; sleep 600"},
-			state: deploy.RolledBack, texts: []string{"took longer than 5s and was stopped: stuck", "back on generation 1"},
+			state: deploy.RolledBack, texts: []string{"took longer than 10s and was stopped: stuck", "back on generation 1"},
 		},
 		{
 			name: "script-fails", second: system{after: "echo no paper >&2; exit 2"},
@@ -139,7 +139,7 @@ func TestFaults(t *testing.T) {
 		return list
 	}
 	o := sshOptions(x, &recorder{}, n)
-	o.Timeouts = deploy.Timeouts{Confirm: 3 * time.Second, Activate: 5 * time.Second}
+	o.Timeouts = deploy.Timeouts{Confirm: 8 * time.Second, Activate: 10 * time.Second}
 	// The driver's clock is a day behind those of the hosts.
 	o.Now = func() time.Time { return time.Now().Add(-24 * time.Hour) }
 	for _, r := range newDeployer(t, o).Update(t.Context(), machines("1")).Results {

@@ -46,32 +46,32 @@ func hasSecrets(details *flake.Details) bool {
 
 // planKey compares the machine's age key with what lies on the machine, and
 // says in a note why there is nothing to do where that is not plain.
-func (d *Deployer) planKey(ctx context.Context, m Machine, facts Facts) (KeyAction, string, error) {
+func (d *Deployer) planKey(ctx context.Context, m Machine, facts Facts) (action KeyAction, content []byte, note string, err error) {
 	if !hasSecrets(m.Details) {
-		return KeyNone, "has no secrets", nil
+		return KeyNone, nil, "has no secrets", nil
 	}
 	if err := checkUploadDirectory(m.Details.SecretUploadDirectory); err != nil {
-		return KeyNone, "", err
+		return KeyNone, nil, "", err
 	}
-	content, err := d.machineKey(ctx, m.Name)
+	content, err = d.machineKey(ctx, m.Name)
 	there := facts.Key.Digest != "" || facts.Key.Hidden
 	switch {
 	case errors.Is(err, secrets.ErrNoMachineKey):
-		return KeyNone, "", err
+		return KeyNone, nil, "", err
 	case errors.Is(err, fs.ErrNotExist) && !there:
-		return KeyNone, "", fmt.Errorf("the machine is to bring its own age key, but there is none at %s: put it there", keyPath(m.Details))
+		return KeyNone, nil, "", fmt.Errorf("the machine is to bring its own age key, but there is none at %s: put it there", keyPath(m.Details))
 	case errors.Is(err, fs.ErrNotExist):
-		return KeyNone, "brought its own key", nil
+		return KeyNone, nil, "brought its own key", nil
 	case err != nil:
-		return KeyNone, "", err
+		return KeyNone, nil, "", err
 	case facts.Key.Hidden && facts.runs(m.Details.Toplevel.OutPath):
-		return KeyUnchanged, "its age key cannot be looked at without root", nil
+		return KeyUnchanged, content, "its age key cannot be looked at without root", nil
 	case !there:
-		return KeyInstall, "", nil
+		return KeyInstall, content, "", nil
 	case facts.Key.Digest != digest(content) || facts.Key.Mode.Perm() != 0o600:
-		return KeyReplace, "", nil
+		return KeyReplace, content, "", nil
 	}
-	return KeyUnchanged, "", nil
+	return KeyUnchanged, content, "", nil
 }
 
 // machineKey is the content of the machine's key file. [fs.ErrNotExist] says

@@ -112,6 +112,9 @@ func (t *localTarget) execute(ctx context.Context, command []string, stdin io.Re
 // Store is the default store: what is built here is there already.
 func (t *localTarget) Store(context.Context) (string, error) { return "", nil }
 
+// Traffic is none: nothing is copied.
+func (t *localTarget) Traffic() int64 { return 0 }
+
 // StoreErr has nothing to add: Nix reaches the store itself.
 func (t *localTarget) StoreErr() error { return nil }
 

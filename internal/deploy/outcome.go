@@ -13,6 +13,7 @@ import (
 type outcome struct {
 	progress      Progress
 	class         flake.Class
+	goal          Goal
 	verdict       error // why the driver rejected it
 	after         Facts // empty if nobody could look
 	window, limit time.Duration
@@ -80,8 +81,10 @@ func (o outcome) reason() error {
 // note is what to know about an activation that did not fail.
 func (o outcome) note() string {
 	switch {
-	case o.class != flake.Darwin && o.progress.Code == codeRebootNeeded:
+	case o.class != flake.Darwin && o.progress.Code == codeRebootNeeded, o.goal == Boot:
 		return "installed, but the machine must be rebooted to run it"
+	case o.after.RebootNeeded:
+		return "active, but the machine must be rebooted to run its kernel"
 	case len(o.after.FailedUnits) > 0:
 		return "units that had failed before are failed still: " + strings.Join(o.after.FailedUnits, ", ")
 	}

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,7 +10,7 @@ import (
 	"github.com/crs58/fleet/internal/flake"
 )
 
-// Plan says what a run would do, machine by machine, sorted by name.
+// Plan says what a run would do, machine by machine, sorted by wave and name.
 type Plan struct {
 	Steps []Step `json:"machines"`
 }
@@ -25,11 +26,17 @@ type Step struct {
 	// KeyFile is where the machine's age key belongs, and Key what happens to it.
 	KeyFile string    `json:"keyFile"`
 	Key     KeyAction `json:"key"`
+	// Secrets are those that the activation needs in plain, and what happens to
+	// them.
+	Secrets []UploadedFile `json:"secrets,omitempty"`
 	// Build tells that the system is not in the local store yet.
 	Build bool     `json:"build"`
 	Copy  CopySize `json:"copy"`
-	// Activate is false for a machine that is as it should be.
+	// Goal is what is to become of the system. Activate is false for a machine
+	// that is where that leads.
+	Goal     Goal     `json:"goal"`
 	Activate bool     `json:"activate"`
+	Wave     int      `json:"wave"`
 	Notes    []string `json:"notes,omitempty"`
 	// Err is why nothing can be done for this machine, and Phase where that
 	// showed.
@@ -37,6 +44,8 @@ type Step struct {
 	Phase Phase `json:"-"`
 	// Error is Err as text.
 	Error string `json:"error,omitempty"`
+
+	key []byte // the content of KeyFile, if it is to be written
 }
 
 // CopySize is how much is to be copied.
@@ -55,23 +64,33 @@ func (s Step) Unchanged() bool { return s.Err == nil && !s.Activate }
 func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 	plan := &Plan{Steps: make([]Step, len(machines))}
 	each(machines, func(i int, m Machine) {
-		s := d.planMachine(ctx, m)
+		w := &way{d: d, m: m}
+		if err := w.evaluate(ctx); err != nil {
+			w.m.Err = err
+		}
+		s := d.planMachine(ctx, w.m)
 		if s.Err == nil && s.Activate {
 			s.Err = d.during(ctx, Build, func() error { return d.measure(ctx, &s) })
 			s.setError(Build, s.Err)
 		}
 		plan.Steps[i] = s
 	})
-	slices.SortFunc(plan.Steps, func(a, b Step) int { return strings.Compare(a.Machine, b.Machine) })
+	slices.SortFunc(plan.Steps, func(a, b Step) int {
+		return cmp.Or(cmp.Compare(a.Wave, b.Wave), strings.Compare(a.Machine, b.Machine))
+	})
 	return plan
 }
 
 // planMachine reaches a machine and says what is to be done, but not how much
 // there is to copy.
 func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
-	s := Step{Machine: m.Name, Class: m.Class, Target: m.Address}
+	s := Step{Machine: m.Name, Class: m.Class, Target: m.Address, Goal: d.o.Goal, Wave: m.Wave}
 	if m.Err != nil {
 		s.setError(Build, m.Err)
+		return s
+	}
+	if err := d.o.Goal.check(m.Class); err != nil {
+		s.setError(Build, err)
 		return s
 	}
 	if m.Details == nil || m.Details.Toplevel == nil {
@@ -98,22 +117,66 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	} else if under != nil {
 		s.Notes = append(s.Notes, "a deploy was cut off and is settled first")
 	}
-	key, note, err := d.planKey(ctx, m, s.Now)
-	if err != nil {
-		s.setError(Secrets, err)
-		return s
-	}
-	s.Key = key
-	if note != "" {
-		s.Notes = append(s.Notes, note)
+	if d.o.Goal.Changes() {
+		if err := d.planSecrets(ctx, m, &s); err != nil {
+			s.setError(Secrets, err)
+			return s
+		}
 	}
 	// A key that was not there or was another one means that the machine's
 	// secrets could not be decrypted: activating again puts them in place.
-	s.Activate = !s.Now.runs(s.Wanted.OutPath) || key == KeyInstall || key == KeyReplace
+	s.Activate = !d.o.Goal.reached(s.Now, s.Wanted.OutPath) || len(s.changedFiles()) > 0
 	if !s.Activate && len(s.Now.FailedUnits) > 0 {
 		s.Notes = append(s.Notes, "failed units: "+strings.Join(s.Now.FailedUnits, ", "))
 	}
 	return s
+}
+
+// planSecrets finds out which secrets the machine has not got, or not as they
+// are to be.
+func (d *Deployer) planSecrets(ctx context.Context, m Machine, s *Step) error {
+	key, content, note, err := d.planKey(ctx, m, s.Now)
+	if err != nil {
+		return err
+	}
+	s.Key, s.key = key, content
+	if note != "" {
+		s.Notes = append(s.Notes, note)
+	}
+	for _, f := range activationFiles(m) {
+		if d.o.Secret == nil {
+			return fmt.Errorf("its activation needs %s, which this command cannot decrypt", f.value)
+		}
+		content, err := d.o.Secret(ctx, m.Name, f.value)
+		if err != nil {
+			return err
+		}
+		s.Secrets = append(s.Secrets, UploadedFile{Path: f.path, content: content})
+	}
+	if len(s.Secrets) == 0 {
+		return nil
+	}
+	if err := checkUploadDirectory(m.Details.SecretUploadDirectory); err != nil {
+		return err
+	}
+	t, err := d.target(m.Name, m.Class, m.Address)
+	if err != nil {
+		return err
+	}
+	return compareFiles(ctx, t, s.Secrets)
+}
+
+// changedFiles are the files to be written, with their content.
+func (s Step) changedFiles() (files []UploadedFile) {
+	if s.Key == KeyInstall || s.Key == KeyReplace {
+		files = append(files, UploadedFile{Path: s.KeyFile, Action: s.Key, content: s.key})
+	}
+	for _, f := range s.Secrets {
+		if f.Action != KeyUnchanged {
+			files = append(files, f)
+		}
+	}
+	return files
 }
 
 // look connects to a machine and inspects it, within the time for that. The
@@ -242,11 +305,18 @@ func (s Step) Text() string {
 		case KeyReplace:
 			parts = append(parts, "replace the age key")
 		}
+		for _, f := range s.Secrets {
+			if f.Action != KeyUnchanged {
+				parts = append(parts, "put "+f.Path+" in place")
+			}
+		}
 		first := ""
 		if s.Now.Profile == "" {
 			first = " (first deploy)"
 		}
-		parts = append(parts, "activate "+s.Wanted.OutPath+first)
+		if does := s.Goal.text(); does != "" {
+			parts = append(parts, does+" "+s.Wanted.OutPath+first)
+		}
 	}
 	text := strings.Join(parts, ", ")
 	if len(s.Notes) > 0 {

@@ -89,6 +89,13 @@ func (t *sshTarget) Store(ctx context.Context) (string, error) {
 	return t.tunnel.StoreURI(), nil
 }
 
+func (t *sshTarget) Traffic() int64 {
+	if t.tunnel == nil {
+		return 0
+	}
+	return t.tunnel.BytesSent() + t.tunnel.BytesReceived()
+}
+
 // StoreErr is what the tunnel knows of a failure on the host.
 func (t *sshTarget) StoreErr() error {
 	if t.tunnel == nil {

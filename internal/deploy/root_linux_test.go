@@ -38,7 +38,8 @@ func TestUpdateRoot(t *testing.T) {
 		t.Errorf("planning has made %s/hosts", folder)
 	}
 
-	summary := d.Run(t.Context(), plan)
+	events.events = nil
+	summary := d.Update(t.Context(), machines)
 	wantState(t, summary, "server", deploy.Done)
 	wantState(t, summary, "laptop", deploy.Done)
 	if summary.ExitCode() != 0 || summary.Err() != nil || summary.Text() != "2 done" {

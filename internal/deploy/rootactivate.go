@@ -76,6 +76,9 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if err := t.root.Mkdir(r.dir, 0o700); err != nil {
 		return fmt.Errorf("make %s in %s: %w", r.dir, t.path, err)
 	}
+	if a.Goal == Reboot {
+		return fmt.Errorf("%s is a folder, which cannot be restarted", t)
+	}
 	var err error
 	if r.log, err = t.root.Create(path.Join(r.dir, "log")); err != nil {
 		return fmt.Errorf("make the log of the activation in %s: %w", t.path, err)
@@ -83,7 +86,10 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if err := t.replace(rel(rootMarker)+".new", rel(rootMarker), []byte(a.Out+"\n")); err != nil {
 		return errors.Join(fmt.Errorf("mark the activation in %s: %w", t.path, err), r.log.Close())
 	}
-	cmd, err := r.start(a.Out, string(Test))
+	var cmd *exec.Cmd
+	if a.Goal != Boot {
+		cmd, err = r.start(a.Out, string(Test))
+	}
 	if err != nil {
 		return errors.Join(err, r.log.Close(), t.root.RemoveAll(r.dir), t.root.Remove(rel(rootMarker)))
 	}
@@ -134,11 +140,17 @@ const codeOwn = 127
 // supervise is what supervise.sh is on a machine.
 func (r *rootActivation) supervise(cmd *exec.Cmd) {
 	defer r.log.Close()
-	code := r.wait(cmd)
+	code := 0
+	if cmd != nil {
+		code = r.wait(cmd)
+	}
 	r.set(func(p *Progress) { p.Code = code })
 	if !succeeded(r.a.Class, code) {
 		r.back(CauseFailed)
 		return
+	}
+	if r.a.Goal == Boot { // nothing that runs has changed
+		r.decide(Confirmed)
 	}
 	r.set(func(p *Progress) { p.Stand = Waiting })
 	decision := Decision(CauseExpired)
@@ -269,6 +281,14 @@ func (t *rootTarget) Decide(_ context.Context, id, _ string, wanted Decision) (D
 		return undecidedGone, nil
 	}
 	return t.activation.decide(wanted), nil
+}
+
+// Adopt knows the activation of this process alone.
+func (t *rootTarget) Adopt(_ context.Context, id string) (Activation, error) {
+	if t.activation == nil || id != "" && t.activation.a.ID != id {
+		return Activation{}, errNoActivation
+	}
+	return t.activation.a, nil
 }
 
 // Settle has nothing to settle: see [rootActivation].

@@ -3,64 +3,40 @@ package deploy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
-
-	"github.com/crs58/fleet/internal/nix"
 )
 
-// Run does what a plan says and tells how each machine ended. When ctx ends,
-// nothing new is begun: builds and copies stop, and activations under way are
-// waited for.
-func (d *Deployer) Run(ctx context.Context, plan *Plan) *Summary {
-	results := make([]Result, len(plan.Steps))
-	each(plan.Steps, func(i int, s Step) { results[i] = d.conclude(d.runStep(ctx, s)) })
-	return newSummary(results)
-}
-
-// Update plans and runs: a machine that answers at once does not wait for one
-// that does not.
+// Update brings machines to their systems and tells how each ended. A machine
+// that answers at once does not wait for one that does not, but for its turn to
+// be changed. When ctx ends, nothing new is begun: builds and copies stop, and
+// activations under way are waited for.
 func (d *Deployer) Update(ctx context.Context, machines []Machine) *Summary {
-	results := make([]Result, len(machines))
-	each(machines, func(i int, m Machine) {
-		results[i] = d.conclude(d.runStep(ctx, d.planMachine(ctx, m)))
-	})
-	return newSummary(results)
+	return d.update(ctx, machines, nil)
 }
 
-// Build only builds the machines' systems, here; no target is reached.
-func (d *Deployer) Build(ctx context.Context, machines []Machine) *Summary {
+// update is Update for machines of which some may have begun an activation
+// already, in a run that is gone on with.
+func (d *Deployer) update(ctx context.Context, machines []Machine, begun map[string]Begun) *Summary {
+	turns := newSchedule(machines, d.o.Batches, d.o.StopAfter)
 	results := make([]Result, len(machines))
 	each(machines, func(i int, m Machine) {
-		s := Step{Machine: m.Name, Class: m.Class, Target: m.Address}
-		switch {
-		case m.Err != nil:
-			s.setError(Build, m.Err)
-		case m.Details == nil || m.Details.Toplevel == nil:
-			s.setError(Build, errors.New("its system was not evaluated"))
-		default:
-			s.Wanted = *m.Details.Toplevel
+		w := &way{d: d, m: m, turns: turns}
+		r, finished := w.rejoin(ctx, begun[m.Name])
+		if !finished {
+			r = w.walk(ctx)
 		}
-		r := newResult(s)
-		r.Phase = Build
-		if s.Err == nil {
-			s.Err = d.build(ctx, s)
-		}
-		if s.Err != nil {
-			r = r.fail(ctx, Build, s.Err)
-			if r.Next == buildCommand(m.Name) { // which this is
-				r.Next = ""
-			}
-		}
+		w.planned(false) // which it was long ago, unless it failed before
+		turns.ended(m.Name, r.bad())
 		results[i] = d.conclude(r)
 	})
-	return newSummary(results)
+	return d.newSummary(results)
 }
 
 // conclude closes a machine's events.
 func (d *Deployer) conclude(r Result) Result {
 	d.emit(r.Machine, End, r.State, r.Message)
+	_ = d.o.Record.append(entry{Result: &r}, true) // Record.Close tells
 	return r
 }
 
@@ -68,45 +44,117 @@ func newResult(s Step) Result {
 	return Result{Machine: s.Machine, Target: s.Target, Out: s.Wanted.OutPath, State: Done}
 }
 
-// runStep takes one machine through its phases.
-func (d *Deployer) runStep(ctx context.Context, s Step) Result {
-	r := newResult(s)
+// way is the way of one machine through a run.
+type way struct {
+	d     *Deployer
+	m     Machine
+	turns *schedule
+	told  bool // the schedule knows whether the machine is changed
+
+	s Step
+	t Target
+	// release gives the machine back to other runs.
+	release func()
+}
+
+func (w *way) planned(changes bool) {
+	if !w.told {
+		w.told = true
+		w.turns.planned(w.m, changes)
+	}
+}
+
+// walk takes the machine through its phases.
+func (w *way) walk(ctx context.Context) Result {
+	d := w.d
+	if err := w.evaluate(ctx); err != nil {
+		w.m.Err = err
+	}
+	if w.m.Unnamed && w.m.Details != nil && w.m.Details.RequireExplicitUpdate {
+		return Result{Machine: w.m.Name, Target: w.m.Address, State: Unchanged, Message: "is updated only when it is named"}
+	}
+	w.s = d.planMachine(ctx, w.m)
+	r := newResult(w.s)
 	switch {
-	case s.Err != nil:
-		return r.fail(ctx, s.Phase, s.Err)
-	case !s.Activate:
-		r.State, r.Message = Unchanged, strings.Join(s.Notes, "; ")
+	case w.s.Err != nil:
+		return r.fail(ctx, w.s.Phase, w.s.Err)
+	case !w.s.Activate:
+		r.State, r.Message = Unchanged, strings.Join(w.s.Notes, "; ")
 		return r
 	}
-	t, err := d.target(s.Machine, s.Class, s.Target)
-	if err != nil {
+	w.planned(true)
+	var err error
+	if w.t, err = d.target(w.s.Machine, w.s.Class, w.s.Target); err != nil {
 		return r.fail(ctx, Reach, err)
 	}
-	if err := d.settle(ctx, s, t); err != nil {
-		return r.fail(ctx, Reach, err)
+	if d.o.Goal.Changes() {
+		if err := w.take(ctx); err != nil {
+			return r.fail(ctx, Reach, err)
+		}
+		defer func() { w.release() }()
 	}
-	release, err := t.Claim(ctx, d.o.Run, d.o.Owner)
-	if err != nil {
-		return r.fail(ctx, Reach, err)
-	}
-	defer release()
-	if err := d.build(ctx, s); err != nil {
+	if err := d.build(ctx, w.s); err != nil {
 		return r.fail(ctx, Build, err)
 	}
-	if err := d.copy(ctx, s, t); err != nil {
+	if err := w.copy(ctx); err != nil {
 		return r.fail(ctx, Copy, err)
 	}
-	if err := d.putKey(ctx, s, t); err != nil {
+	if err := w.chooseReboot(ctx); err != nil {
+		return r.fail(ctx, Copy, err)
+	}
+	switch d.o.Goal {
+	case Push:
+		r.Message = "copied"
+		return r
+	case DryActivate:
+		return w.dryActivate(ctx, r)
+	}
+	if err := w.turns.wait(ctx, w.m.Name); err != nil {
+		return r.fail(ctx, Secrets, err)
+	}
+	if err := w.putSecrets(ctx); err != nil {
 		return r.fail(ctx, Secrets, err)
 	}
 	err = d.during(ctx, Activate, func() error {
-		r = d.activate(ctx, s, t, r)
+		r = d.activate(ctx, w.s, w.t, r)
 		return nil
 	})
 	if err != nil {
 		return r.fail(ctx, Activate, err)
 	}
 	return r
+}
+
+// evaluate finds out what the flake declares, where that is not known yet.
+func (w *way) evaluate(ctx context.Context) error {
+	if w.m.Err != nil || w.m.Details != nil || w.m.Evaluate == nil {
+		return nil
+	}
+	w.d.emit(w.m.Name, Evaluate, Started, "")
+	if err := w.m.Evaluate(ctx, &w.m); err != nil {
+		return err
+	}
+	w.d.emit(w.m.Name, Evaluate, Done, "")
+	return w.d.o.Record.append(entry{Machine: &w.m}, false)
+}
+
+// take settles what an earlier deploy has left on the machine and claims it.
+func (w *way) take(ctx context.Context) error {
+	if err := w.d.settle(ctx, w.s, w.t); err != nil {
+		return err
+	}
+	return w.claim(ctx)
+}
+
+func (w *way) claim(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
+	defer cancel()
+	release, err := w.t.Claim(bounded, w.d.o.Run, w.d.o.Owner)
+	if err != nil {
+		return err
+	}
+	w.release = release
+	return nil
 }
 
 // settle brings a deploy to its end that was cut off on the machine: by a
@@ -120,103 +168,36 @@ func (d *Deployer) settle(ctx context.Context, s Step, t Target) error {
 		return err
 	}
 	// It goes back, and nobody confirms it.
-	f := &follower{d: d, s: s, t: t, id: s.Now.Deploy.ID, judged: true}
+	f := &follower{d: d, s: s, t: t, id: s.Now.Deploy.ID, judged: true, window: d.o.Timeouts.Confirm, limit: d.o.Timeouts.Activate}
 	if r := f.follow(ctx, Result{}); errors.Is(r.Err, ErrUnknown) {
 		return r.Err
 	}
 	return nil
 }
 
-// build realises the system in the local store.
-func (d *Deployer) build(ctx context.Context, s Step) error {
-	return d.during(ctx, Build, func() error {
-		d.emit(s.Machine, Build, Started, "")
-		_, err := d.o.Nix.Build(ctx, nix.BuildRequest{
-			Installables: []string{s.Wanted.DrvPath + "^*"},
-			OnEvent:      d.nixEvents(s.Machine, Build),
-		})
-		if err != nil {
-			return buildError(s.Wanted.OutPath, err)
-		}
-		d.emit(s.Machine, Build, Done, s.Wanted.OutPath)
-		return nil
-	})
-}
-
-// copy brings the system into the machine's store.
-func (d *Deployer) copy(ctx context.Context, s Step, t Target) error {
-	return d.during(ctx, Copy, func() error {
-		d.emit(s.Machine, Copy, Started, "")
-		opening, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
-		defer cancel()
-		store, err := t.Store(opening)
-		if err != nil {
-			return err
-		}
-		if store == "" {
-			d.emit(s.Machine, Copy, Done, "built in the store of this machine")
-			return nil
-		}
-		err = d.o.Nix.Copy(ctx, nix.CopyRequest{
-			To: store, Paths: []string{s.Wanted.OutPath}, NoCheckSigs: true,
-			OnEvent: d.nixEvents(s.Machine, Copy),
-		})
-		if err == nil {
-			d.emit(s.Machine, Copy, Done, "")
-			return nil
-		}
-		reason := t.StoreErr()
-		if isDiskFull(err) || isDiskFull(reason) {
-			return d.diskFull(ctx, s, t, err)
-		}
-		if reason != nil {
-			return fmt.Errorf("copy %s to %s: %w (%w)", s.Wanted.OutPath, t, reason, err)
-		}
-		return fmt.Errorf("copy %s to %s: %w", s.Wanted.OutPath, t, err)
-	})
-}
-
-// diskFull looks at the machine again, to say how little room there is.
-func (d *Deployer) diskFull(ctx context.Context, s Step, t Target, err error) error {
-	full := &DiskFullError{Target: t.String(), Disk: s.Now.Store, Free: addressOf(t).makeRoom(), Err: err}
-	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
-	defer cancel()
-	if facts, err := t.Inspect(ctx, s.KeyFile, ""); err == nil {
-		full.Disk = facts.Store
-	}
-	return full
-}
-
 // changeTimeout bounds a single small change on a machine. It is long, because
 // the machine's disk may be busy with what was copied before.
 const changeTimeout = 5 * time.Minute
 
-// putKey puts the machine's age key in place, if that is planned.
-func (d *Deployer) putKey(ctx context.Context, s Step, t Target) error {
-	return d.during(ctx, Secrets, func() error {
-		if s.Key != KeyInstall && s.Key != KeyReplace {
-			return nil
+// putSecrets puts those secrets in place that are not as they should be.
+func (w *way) putSecrets(ctx context.Context) error {
+	files := w.s.changedFiles()
+	if len(files) == 0 {
+		return nil
+	}
+	return w.d.during(ctx, Secrets, func() error {
+		w.d.emit(w.m.Name, Secrets, Started, "")
+		var names []string
+		for _, f := range files {
+			bounded, cancel := context.WithTimeout(ctx, changeTimeout)
+			err := w.t.WriteFile(bounded, f.Path, f.content)
+			cancel()
+			if err != nil {
+				return err
+			}
+			names = append(names, f.Path)
 		}
-		d.emit(s.Machine, Secrets, Started, "")
-		key, err := d.machineKey(ctx, s.Machine)
-		if err != nil {
-			return err
-		}
-		bounded, cancel := context.WithTimeout(ctx, changeTimeout)
-		defer cancel()
-		if err := t.WriteFile(bounded, s.KeyFile, key); err != nil {
-			return err
-		}
-		d.emit(s.Machine, Secrets, Done, s.KeyFile)
+		w.d.emit(w.m.Name, Secrets, Done, strings.Join(names, ", "))
 		return nil
 	})
-}
-
-// nixEvents hands on what is worth showing of Nix's work.
-func (d *Deployer) nixEvents(machine string, phase Phase) func(nix.Event) {
-	return func(e nix.Event) {
-		if e.Kind == nix.Started && (e.Activity == nix.Build || e.Activity == nix.CopyPath) {
-			d.emit(machine, phase, Running, e.Name())
-		}
-	}
 }

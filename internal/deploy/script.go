@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/flake"
 )
 
 // The scripts that run on a machine, by its own /bin/sh and as root.
@@ -30,6 +32,8 @@ var (
 	watchScript string
 	//go:embed script/decide.sh
 	decideScript string
+	//go:embed script/adopt.sh
+	adoptScript string
 )
 
 // prelude finds programs where the PATH of a login without a terminal does not
@@ -83,8 +87,12 @@ func (e *scriptError) Error() string {
 	return e.said
 }
 
-// codeBusy is how begin.sh says that another deploy is under way.
-const codeBusy = 75
+// How begin.sh says that another deploy is under way, and that nothing would take
+// a reboot back.
+const (
+	codeBusy    = 75
+	codeUnarmed = 76
+)
 
 // Inspect runs one script for all there is to know.
 func (t *scripted) Inspect(ctx context.Context, keyFile, deploy string) (Facts, error) {
@@ -121,6 +129,8 @@ func (t *scripted) Begin(ctx context.Context, a Activation) error {
 			return &BusyError{Target: t.name}
 		}
 		return facts.Deploy.busy(t.name)
+	case errors.As(err, &failed) && failed.code == codeUnarmed:
+		return fmt.Errorf("%s has no place for a unit that would go back after a failed reboot: have its configuration bring fleet-recover.service (the modules of fleet do), or reboot it yourself after `--goal boot`", t.name)
 	}
 	return fmt.Errorf("begin the activation on %s: %w", t.name, err)
 }
@@ -161,7 +171,7 @@ func parseProgress(text string) (Progress, error) {
 	case "running":
 		p.Stand, code = Stand(fields[2]), fields[3]
 		switch p.Stand {
-		case Activating, Waiting, Committing, RollingBack:
+		case Activating, Waiting, Committing, Rebooting, RollingBack:
 		default:
 			return unreadable(line)
 		}
@@ -203,6 +213,51 @@ func (t *scripted) Settle(ctx context.Context) error {
 		return fmt.Errorf("settle the deploy that was cut off on %s: %w", t.name, err)
 	}
 	return nil
+}
+
+// Adopt reads the plan of an activation.
+func (t *scripted) Adopt(ctx context.Context, id string) (Activation, error) {
+	out, err := t.output(ctx, adoptScript, nil, id)
+	if err != nil {
+		return Activation{}, fmt.Errorf("look for a deploy on %s: %w", t.name, err)
+	}
+	a, err := parsePlan(out)
+	if err != nil {
+		return Activation{}, fmt.Errorf("look for a deploy on %s: %w", t.name, err)
+	}
+	return a, nil
+}
+
+// parsePlan reads what adopt.sh prints: a plan as [Activation.plan] writes it,
+// with the activation's name.
+func parsePlan(text string) (Activation, error) {
+	var a Activation
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
+		n, _ := strconv.Atoi(value)
+		switch name {
+		case "id":
+			a.ID = value
+		case "out":
+			a.Out = value
+		case "class":
+			a.Class = flake.Class(value)
+		case "goal":
+			a.Goal = Goal(value)
+		case "owner":
+			a.Owner = value
+		case "token":
+			a.Token = value
+		case "limit":
+			a.Limit = time.Duration(n) * time.Second
+		case "window":
+			a.Window = time.Duration(n) * time.Second
+		}
+	}
+	if a.ID == "" || a.Out == "" {
+		return Activation{}, errNoActivation
+	}
+	return a, nil
 }
 
 func firstLine(text string) string {

@@ -20,18 +20,28 @@ type Result struct {
 	Phase Phase `json:"phase,omitempty"`
 	// Out is the system that was wanted.
 	Out string `json:"out,omitempty"`
+	// Output is what the machine said about a goal that only asks it.
+	Output []string `json:"output,omitempty"`
 	// Message is the reason of a failure, or something to know.
 	Message string `json:"message,omitempty"`
+	// RebootNeeded tells that the machine does not run all of its system yet.
+	RebootNeeded bool `json:"rebootNeeded,omitempty"`
 	// Next is the command to go on with after a failure.
 	Next string `json:"next,omitempty"`
 	Err  error  `json:"-"`
+
+	cause Cause // of an activation that was not made permanent
 }
 
 // fail ends a machine's way with an error. An error that comes from an
 // interruption is none of the machine's.
 func (r Result) fail(ctx context.Context, phase Phase, err error) Result {
 	r.Phase, r.Err, r.Message, r.State = phase, err, err.Error(), Failed
+	var held *heldBackError
 	switch {
+	case errors.As(err, &held):
+		r.State = HeldBack
+		return r
 	case errors.Is(err, ErrUnknown):
 		r.State, r.Next = Unknown, "fleet machines attach "+r.Machine
 		return r
@@ -94,14 +104,25 @@ func addressOf(t Target) Address {
 	return a
 }
 
+// bad tells that the machine counts among those that failed.
+func (r Result) bad() bool {
+	return r.State == Failed || r.State == RolledBack || r.State == Unknown
+}
+
 // Summary is how all machines ended, sorted by name.
 type Summary struct {
+	// Run names the run in its record; empty where there is none.
+	Run     string   `json:"run,omitempty"`
 	Results []Result `json:"machines"`
 }
 
-func newSummary(results []Result) *Summary {
+func (d *Deployer) newSummary(results []Result) *Summary {
 	slices.SortFunc(results, func(a, b Result) int { return strings.Compare(a.Machine, b.Machine) })
-	return &Summary{Results: results}
+	s := &Summary{Results: results}
+	if d.o.Record != nil {
+		s.Run = d.o.Record.ID
+	}
+	return s
 }
 
 // Count gives the number of machines in a state.
@@ -136,9 +157,9 @@ func (s *Summary) ExitCode() int {
 		return exitUnknown
 	case s.Count(Interrupted)+s.Count(NotStarted) > 0:
 		return exitInterrupted
-	case failed == 0:
+	case failed == 0 && s.Count(HeldBack) == 0:
 		return exitDone
-	case failed == back:
+	case failed == back && s.Count(HeldBack) == 0:
 		return exitRolledBack
 	case failed == len(s.Results):
 		return exitFailed
@@ -160,7 +181,7 @@ func (s *Summary) Err() error {
 // Text says in one line how it ended: "6 done, 1 unchanged, 1 failed".
 func (s *Summary) Text() string {
 	var parts []string
-	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, Interrupted, NotStarted} {
+	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, HeldBack, Interrupted, NotStarted} {
 		if n := s.Count(state); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}

@@ -40,6 +40,8 @@ type Target interface {
 	ReadFile(ctx context.Context, path string, limit int) ([]byte, error)
 	// Store is the URI of the machine's Nix store for nix copy.
 	Store(ctx context.Context) (string, error)
+	// Traffic is how many bytes went to the store and came from it so far.
+	Traffic() int64
 	// StoreErr is what went wrong on the machine's side of Store, which Nix
 	// itself is not told.
 	StoreErr() error
@@ -58,6 +60,9 @@ type Target interface {
 	// Begin starts an activation that depends on nobody from then on. To begin
 	// the same again changes nothing. A [BusyError] says that another is under way.
 	Begin(ctx context.Context, a Activation) error
+	// Adopt gives an activation that was begun before, by this driver or another;
+	// with no name the one under way, or the last.
+	Adopt(ctx context.Context, id string) (Activation, error)
 	// Look tells how an activation stands, and what it printed since position.
 	Look(ctx context.Context, id, position string) (Progress, error)
 	// Decide says what is to become of an activation that waits for it, and
@@ -71,15 +76,6 @@ type Target interface {
 
 // ErrUnknown says that an activation was begun and its end not seen.
 var ErrUnknown = errors.New("outcome unknown")
-
-// Goal is what is to become of a system on a machine.
-type Goal string
-
-// The goals. Test is not made permanent: the next boot takes the system of before.
-const (
-	Switch Goal = "switch"
-	Test   Goal = "test"
-)
 
 // Activation is one switch of one machine to one system.
 type Activation struct {
@@ -151,6 +147,7 @@ const (
 	Activating  Stand = "activating"
 	Waiting     Stand = "waiting"
 	Committing  Stand = "committing"
+	Rebooting   Stand = "rebooting"
 	RollingBack Stand = "rolling-back"
 	Ended       Stand = "ended"
 	Dead        Stand = "dead"
@@ -195,6 +192,9 @@ const (
 	undecidedEarly    Decision = "early"
 	undecidedStranger Decision = "stranger"
 )
+
+// errNoActivation says that a machine knows of no activation.
+var errNoActivation = errors.New("no deploy is under way, and none is remembered")
 
 // BusyError says that another deploy has the machine.
 type BusyError struct {

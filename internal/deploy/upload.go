@@ -193,6 +193,25 @@ func activationFiles(m Machine) (files []activationFile) {
 
 // upload puts those files in place that are not as they should be.
 func (d *Deployer) upload(ctx context.Context, t Target, files []UploadedFile, dryRun bool, u *Upload) error {
+	if err := compareFiles(ctx, t, files); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if f.Action != KeyUnchanged && !dryRun {
+			writing, cancel := context.WithTimeout(ctx, changeTimeout)
+			err := t.WriteFile(writing, f.Path, f.content)
+			cancel()
+			if err != nil {
+				return err
+			}
+		}
+		u.Files = append(u.Files, f)
+	}
+	return nil
+}
+
+// compareFiles finds out what is to be done about files on a machine.
+func compareFiles(ctx context.Context, t Target, files []UploadedFile) error {
 	var names []string
 	for _, f := range files {
 		names = append(names, f.Path)
@@ -203,23 +222,14 @@ func (d *Deployer) upload(ctx context.Context, t Target, files []UploadedFile, d
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		f.Action = KeyInstall
+	for i, f := range files {
+		files[i].Action = KeyInstall
 		if now, there := found.Files[f.Path]; there {
-			f.Action = KeyReplace
+			files[i].Action = KeyReplace
 			if now.Digest == digest(f.content) && now.Mode.Perm() == 0o600 {
-				f.Action = KeyUnchanged
+				files[i].Action = KeyUnchanged
 			}
 		}
-		if f.Action != KeyUnchanged && !dryRun {
-			writing, cancel := context.WithTimeout(ctx, changeTimeout)
-			err := t.WriteFile(writing, f.Path, f.content)
-			cancel()
-			if err != nil {
-				return err
-			}
-		}
-		u.Files = append(u.Files, f)
 	}
 	return nil
 }

@@ -37,8 +37,23 @@ func (e *Evaluated) Errors() []*MachineError {
 // that it can be built; without, only what vars need. The error is one that
 // concerns all machines; a machine's own error is in Evaluated.Failed.
 func (l *Loader) Details(ctx context.Context, fleet *Fleet, names []string, toplevel bool) (*Evaluated, error) {
+	return l.evaluateEach(ctx, fleet, names, toplevel, max(1, len(names)), func(string, *Details, *MachineError) {})
+}
+
+// mostAtOnce is how many machines one Nix process evaluates where each of them
+// is waited for: the first are known early, and memory is given back in between.
+const mostAtOnce = 10
+
+// Each is Details for whoever can begin with the first machine before the last
+// is evaluated: tell is called with each as soon as it is known, never twice at
+// once.
+func (l *Loader) Each(ctx context.Context, fleet *Fleet, names []string, toplevel bool, tell func(name string, d *Details, err *MachineError)) (*Evaluated, error) {
+	return l.evaluateEach(ctx, fleet, names, toplevel, mostAtOnce, tell)
+}
+
+func (l *Loader) evaluateEach(ctx context.Context, fleet *Fleet, names []string, toplevel bool, most int, tell func(string, *Details, *MachineError)) (*Evaluated, error) {
 	e := &evaluation{
-		Loader: l, fleet: fleet, keeps: map[string]any{},
+		Loader: l, fleet: fleet, tell: tell, keeps: map[string]any{},
 		result: &Evaluated{Details: map[string]*Details{}, Failed: map[string]*MachineError{}},
 	}
 	var todo []string
@@ -48,12 +63,14 @@ func (l *Loader) Details(ctx context.Context, fleet *Fleet, names []string, topl
 		}
 		if d := l.knownDetails(fleet, name, toplevel); d != nil {
 			e.result.Details[name] = d
+			tell(name, d, nil)
 			continue
 		}
 		todo = append(todo, name)
 	}
 	var questions []question
-	for _, batch := range split(todo, l.processes(len(todo), toplevel || fleet.Flavour == Clan)) {
+	processes := max(l.processes(len(todo), toplevel || fleet.Flavour == Clan), (len(todo)+most-1)/most)
+	for _, batch := range split(todo, processes) {
 		questions = append(questions, question{machines: batch, toplevel: toplevel})
 	}
 	if len(names) > 0 && !l.knownViolations(fleet, e.result) {
@@ -117,6 +134,7 @@ func (l *Loader) loadFor(ctx context.Context, fleet *Fleet, machines []string, t
 type evaluation struct {
 	*Loader
 	fleet *Fleet
+	tell  func(string, *Details, *MachineError)
 
 	mu     sync.Mutex
 	result *Evaluated
@@ -160,6 +178,7 @@ func (e *evaluation) note(q question, got *answer) []question {
 		switch d, answered := got.Details[name]; {
 		case d != nil:
 			e.result.Details[name] = d
+			e.tell(name, d, nil)
 		case answered:
 			failed = append(failed, name)
 		default:
@@ -171,6 +190,7 @@ func (e *evaluation) note(q question, got *answer) []question {
 
 func (e *evaluation) fail(name string, err error) {
 	e.result.Failed[name] = &MachineError{name, err}
+	e.tell(name, nil, e.result.Failed[name])
 }
 
 func alone(names []string, toplevel bool) (questions []question) {

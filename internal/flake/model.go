@@ -72,6 +72,9 @@ type ModuleRef struct {
 // each of them ends up with.
 type Role struct {
 	Machines map[string]*RoleMachine `json:"machines"`
+	// Before are roles of the same instance whose machines are updated after
+	// those of this one.
+	Before []string `json:"before,omitempty"`
 }
 
 // RoleMachine is one machine in one role.

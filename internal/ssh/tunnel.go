@@ -23,6 +23,7 @@ type Tunnel struct {
 	cancel  context.CancelFunc
 	wait    sync.WaitGroup
 	sent    atomic.Int64
+	came    atomic.Int64
 
 	mu  sync.Mutex
 	err error
@@ -70,6 +71,9 @@ func (t *Tunnel) StoreURI() string { return "unix://" + t.socket.Addr().String()
 
 // BytesSent is how much went to the host so far.
 func (t *Tunnel) BytesSent() int64 { return t.sent.Load() }
+
+// BytesReceived is how much came from the host so far.
+func (t *Tunnel) BytesReceived() int64 { return t.came.Load() }
 
 // Err is the first thing that went wrong on the host's side. Nix itself knows
 // no more than "unexpected end-of-file".
@@ -130,7 +134,7 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 	stderr := &gate{w: tail}
 	var stdin io.WriteCloser
 	s, err := t.conn.start(ctx, line, func(s *ssh.Session) (err error) {
-		s.Stdout, s.Stderr = &gate{w: local, fail: cancel}, stderr
+		s.Stdout, s.Stderr = &gate{w: counter{local, &t.came}, fail: cancel}, stderr
 		stdin, err = s.StdinPipe()
 		return err
 	})

@@ -1,5 +1,6 @@
 # Stages a deploy and starts its supervisor. Begun twice, because a connection
-# broke, it is one deploy. Exit status 75: another deploy is under way.
+# broke, it is one deploy. Exit status 75: another deploy is under way; 76: the
+# goal is a reboot, and nothing would see to it that it can be taken back.
 # $1: the deploy's name, $2: the size of its plan, which comes on stdin as
 # NAME=VALUE lines, $3: the supervisor, $4: the script that launches it
 # shellcheck disable=SC2154 # run and state are from the prelude
@@ -28,7 +29,7 @@ from=$(readlink /run/current-system || true)
 link=$(readlink /nix/var/nix/profiles/system || true)
 printf 'from=%s\nlink=%s\nsince=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" >>"$dir/plan"
 echo "$id" >"$dir/id"
-for word in confirmed rejected expired failed killed full rebooted; do
+for word in confirmed rejected expired failed killed full rebooted uncommitted; do
   echo "$word" >"$dir/$word"
 done
 if [ -d /run/systemd/system ]; then
@@ -57,8 +58,8 @@ arm() {
     echo /Library/LaunchDaemons >"$dir/armed"
     return
   fi
-  [ -d /run/systemd/system ] || return 0
-  [ ! -e /etc/systemd/system/fleet-recover.service ] || return 0
+  [ -d /run/systemd/system ] || return 1
+  [ ! -e "$out/etc/systemd/system/fleet-recover.service" ] || return 0
   for place in $(systemctl show --property=UnitPath --value); do
     case $place in /run/* | /nix/* | *generator*) continue ;; esac
     if [ ! -d "$place" ] || [ -L "$place" ] || [ ! -w "$place" ]; then continue; fi
@@ -67,6 +68,7 @@ arm() {
     echo "$place" >"$dir/armed"
     return
   done
+  return 1
 }
 unit() {
   cat <<UNIT
@@ -94,6 +96,6 @@ mkdir -p "$run/fleet/$id"
 # Whoever makes this link has the machine.
 ln "$dir/id" "$state/current" 2>/dev/null || { rm -rf "$run/fleet/$id"; exit 75; }
 trap 'rm -rf "$dir" "$run/fleet/$id"; rm -f "$state/current"' EXIT
-arm
+if ! arm && grep -qx goal=reboot "$dir/plan"; then exit 76; fi
 /bin/sh "$state/launch"
 trap - EXIT

@@ -11,6 +11,10 @@ say os "$(uname -s)"
 say nix "$(nix-daemon --version 2>/dev/null | sed -n '1s/.* //p')"
 say system "$(readlink /run/current-system)"
 say booted "$(readlink /run/booted-system)"
+# What only a reboot can bring up.
+for part in kernel initrd kernel-modules; do
+  [ ! -e "/run/booted-system/$part" ] || [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "/run/current-system/$part")" ] || say rebootneeded yes
+done
 link=$(readlink /nix/var/nix/profiles/system)
 say generation "$link"
 [ -z "$link" ] || say profile "$(readlink "/nix/var/nix/profiles/${link##*/}")"

@@ -7,18 +7,18 @@ id=$(cat "$state/current" 2>/dev/null)
 dir=$state/$id
 if [ -d /run/systemd/system ]; then
   unit=fleet-activate-$id
-  case $(systemctl show --property=ActiveState --value "$unit") in
-  active | activating | reloading | deactivating) exit 0 ;;
-  esac
+  runs() { case $(systemctl show --property=ActiveState --value "$unit") in active | activating | reloading | deactivating) ;; *) return 1 ;; esac }
+  ! runs || exit 0
   systemctl reset-failed "$unit" 2>/dev/null
   # Should the supervisor be killed, systemd starts it again, which goes back.
-  exec systemd-run --quiet --no-ask-password --collect --service-type=exec --unit="$unit" \
+  systemd-run --quiet --no-ask-password --collect --service-type=exec --unit="$unit" \
     --description="fleet activates $(sed -n 's/^out=//p' "$dir/plan")" \
     --setenv=PATH="$PATH" ${LOCALE_ARCHIVE:+"--setenv=LOCALE_ARCHIVE=$LOCALE_ARCHIVE"} \
     --property=StandardOutput=journal --property=StandardError=journal --property=LogRateLimitIntervalSec=0 \
     --property=Restart=on-failure --property=RestartSec=100ms --property=StartLimitIntervalSec=0 \
     --property=IgnoreOnIsolate=yes --property=OOMScoreAdjust=-500 \
-    /bin/sh "$dir/supervise" "$dir" </dev/null
+    /bin/sh "$dir/supervise" "$dir" </dev/null || runs # another may have been faster
+  exit
 fi
 pid=$(cat "$run/fleet/$id.pid" 2>/dev/null)
 [ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null || exit 0

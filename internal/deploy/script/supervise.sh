@@ -4,16 +4,19 @@
 # what has happened is in files of the deploy's folder.
 #
 #   begun      the activation was started
-#   code       its exit status
+#   code       its exit status; 0 where the goal is to boot, not to activate
+#   committed  goal reboot: the next boot takes the new system
+#   reverted   goal reboot: the next boot takes the system of before again
 #   decision   what is to become of it: a link to one of the prepared files
-#              confirmed, rejected, expired, failed, killed, full, rebooted; whoever
-#              makes the link first has decided
+#              confirmed, rejected, expired, failed, killed, full, rebooted,
+#              uncommitted; whoever makes the link first has decided
 #   result     the end: done CODE | rolled-back WHY CODE | failed WHY CODE
 #              (it is as it was, or there is nothing to go back to) |
 #              stranded WHY CODE (going back did not succeed)
 #
 # Up to the confirmation neither the profile nor the boot loader is touched, so
-# that a reboot ends where it began.
+# that a reboot ends where it began. Only the goal reboot touches them before: it
+# is confirmed after the reboot, or there is another one, back.
 #
 # $1: the deploy's folder
 # shellcheck disable=SC2154 # run, the folder /run, is from the prelude
@@ -79,9 +82,18 @@ apply() {
 
 # commit makes the new system what the machine boots.
 commit() {
-  [ "$goal" != test ] || return 0
+  [ "$goal" != test ] && [ ! -e "$dir/committed" ] || return 0
   nix-env --profile "$profile" --set "$out" || return
   [ "$class" = darwin ] || apply "$out" boot
+}
+
+# restart does not return: the machine takes us down with it.
+restart() {
+  phase rebooting
+  say "restarting"
+  sync
+  if [ -d /run/systemd/system ]; then systemctl reboot; else reboot; fi
+  while :; do sleep 60; done
 }
 
 finish() {
@@ -129,6 +141,11 @@ back() {
     permanent=switch
   fi
   [ "$1" != uncommitted ] || permanent=switch
+  if [ -e "$dir/committed" ] && [ ! -e "$dir/reverted" ]; then
+    apply "$from" boot || finish stranded "$1" "$?"
+    ln "$dir/id" "$dir/reverted"
+    [ -z "$rebooted" ] || restart
+  fi
   at=$(current)
   if [ -z "$rebooted" ] || { [ "$at" != "$from" ] && [ "$at" != "$(readlink "${profile%/*}/$link")" ]; }; then
     apply "$from" "$permanent"
@@ -145,8 +162,14 @@ mkdir -p "$live"
 code=$(cat "$dir/code" 2>/dev/null)
 
 if [ ! -e "$dir/decision" ]; then
-  if [ -n "$rebooted" ]; then
+  if [ -n "$rebooted" ] && [ -e "$dir/committed" ]; then
+    code=0
+    [ "$(current)" = "$out" ] || decide failed # it boots something else
+  elif [ -n "$rebooted" ]; then
     decide rebooted
+  elif [ "$goal" = boot ] || [ "$goal" = reboot ]; then
+    code=0
+    put code "$code" || decide full
   elif [ -z "$code" ] && [ -e "$dir/begun" ]; then
     # We were killed, and the activation perhaps not.
     [ ! -e "$live/program" ] || group KILL "$(cat "$live/program")"
@@ -164,6 +187,14 @@ if [ ! -e "$dir/decision" ]; then
   fi
 fi
 code=${code:--}
+
+if [ "$goal" = reboot ] && [ -z "$rebooted" ] && [ ! -e "$dir/decision" ]; then
+  phase committing
+  commit || decide uncommitted
+  ln "$dir/id" "$dir/committed" 2>/dev/null
+  [ -e "$dir/decision" ] || restart
+fi
+[ "$goal" != boot ] || decide confirmed # nothing that runs has changed
 
 if [ ! -e "$dir/decision" ]; then
   phase waiting

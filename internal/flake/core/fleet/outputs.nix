@@ -34,11 +34,15 @@ let
     // lib.optionalAttrs (value.module.input != null && value.module.input != "fleet") {
       inherit (value.module) input;
     };
-    roles = lib.mapAttrs (_: role: {
-      machines = lib.mapAttrs (_: member: {
-        inherit (member) via settings origins;
-      }) role.machines;
-    }) value.roles;
+    roles = lib.mapAttrs (
+      name: role:
+      {
+        machines = lib.mapAttrs (_: member: {
+          inherit (member) via settings origins;
+        }) role.machines;
+      }
+      // lib.filterAttrs (_: before: before != [ ]) { inherit (value.service.roles.${name}) before; }
+    ) value.roles;
   };
 
   # Host modules by the machine that they name.

@@ -31,6 +31,15 @@ let
             description = "How many machines of an instance may have the role.";
           };
         };
+        before = mkOption {
+          type = types.listOf types.str;
+          default = [ ];
+          example = [ "peer" ];
+          description = ''
+            Roles of the same instance whose machines are updated only when those
+            with this role are: who needs a controller comes after it.
+          '';
+        };
         perInstance = mkOption {
           type = types.functionTo types.raw;
           default = _: { };

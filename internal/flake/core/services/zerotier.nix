@@ -51,6 +51,7 @@ in
     inherit interface;
     description = "Authorises the members of the network";
     constraints.max = 1;
+    before = [ "peer" ];
     perInstance = perInstance "controller";
   };
 

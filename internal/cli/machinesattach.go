@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/crs58/fleet/internal/deploy"
+	"github.com/spf13/cobra"
+)
+
+func (a *App) machinesAttachCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "attach RUN | SELECTION...",
+		Short: "Join a deploy that is under way",
+		Long: `Join what is under way, on the selected machines or on those of a run, whoever
+began it: follow the activation, confirm the new system if it is up, and tell how
+it ended. Of a machine where nothing is under way it tells how its last activation
+ended. Nothing new is begun; ` + "`fleet machines update --resume RUN`" + ` does that.`,
+		Example: `  fleet machines attach cinnabar
+  fleet machines attach 20260102-150405-000-0123abcd`,
+		Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+			machines, directive := a.completeMachines(cmd, args, begun)
+			return append(machines, deploy.Runs(a.runs())...), directive
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.attach(cmd.Context(), args) },
+	}
+}
+
+func (a *App) attach(ctx context.Context, args []string) error {
+	var s *session
+	var names []string
+	history, err := deploy.ReadRecord(a.runs(), args[0])
+	var missing *deploy.NoRecordError
+	switch {
+	case len(args) == 1 && err == nil:
+		if s, err = a.openRun(ctx, history); err == nil {
+			names = history.Machines
+		}
+	case len(args) > 1 || errors.As(err, &missing) && len(missing.Several) == 0:
+		history = nil
+		if s, err = a.open(ctx); err == nil {
+			names, err = s.selection(args, false)
+		}
+	}
+	if err != nil {
+		return runError(err)
+	}
+	p := s.work()
+	machines := make([]deploy.Machine, len(names))
+	for i, name := range names {
+		m := s.fleet.Machines[name]
+		machines[i] = deploy.Machine{Name: name, Class: m.Class, Address: s.fleet.DeployOf(name, nil).TargetHost}
+		if history != nil {
+			if known, ok := history.Evaluated[name]; ok {
+				machines[i].Address = known.Address
+			}
+		}
+	}
+	options := s.updating(p, deploy.Settings{})
+	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Attach(ctx, machines, history) })
+}

@@ -1,0 +1,314 @@
+package deploy
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Record is a run on the disk of the driver, line by line, so that a run whose
+// driver died can be gone on with: what was to be done, which activation was
+// begun where, how each machine ended. Each line is one JSON object with one of
+// the fields of [entry]. A line that was cut off by a crash does not count.
+//
+// A record has no secrets in it.
+type Record struct {
+	ID string
+
+	mu   sync.Mutex
+	file *os.File
+	err  error // why the record is not complete
+}
+
+// Header is what a run was asked to do.
+type Header struct {
+	ID      string    `json:"id"`
+	Started time.Time `json:"started"`
+	Owner   string    `json:"owner"`
+	// Flake is the folder or reference of the fleet.
+	Flake    string   `json:"flake"`
+	Settings Settings `json:"settings"`
+	// Machines are the names of all machines of the run, sorted.
+	Machines []string `json:"machines"`
+}
+
+// Begun is an activation that was begun, or was about to be.
+type Begun struct {
+	Machine string `json:"machine"`
+	Target  string `json:"target"`
+	// ID names the activation on the machine.
+	ID string `json:"id"`
+}
+
+// entry is one line.
+type entry struct {
+	Run     *Header    `json:"run,omitempty"`
+	Machine *Machine   `json:"machine,omitempty"`
+	Event   *Event     `json:"event,omitempty"`
+	Begun   *Begun     `json:"begun,omitempty"`
+	Result  *Result    `json:"result,omitempty"`
+	Ended   *time.Time `json:"ended,omitempty"`
+	Resumed *time.Time `json:"resumed,omitempty"`
+}
+
+// History is what a record tells.
+type History struct {
+	Header
+	// Machines are those that were evaluated, by name.
+	Evaluated map[string]Machine
+	// Begun are the last activations, by machine.
+	Begun map[string]Begun
+	// Results are how machines ended, by name.
+	Results map[string]Result
+	// Complete says that the run came to its end.
+	Complete bool
+}
+
+const recordName = "record.ndjson"
+
+// ErrRunning says that a run's driver is still at work.
+var ErrRunning = errors.New("it is still running")
+
+// CreateRecord makes the record of a run in a folder of its own below folder,
+// and removes records of older runs.
+func CreateRecord(folder string, h Header) (*Record, error) {
+	dir := filepath.Join(folder, h.ID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the record of this run: %w", err)
+	}
+	removeOld(folder, h.Started)
+	file, err := os.OpenFile(filepath.Join(dir, recordName), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make the record of this run: %w", err)
+	}
+	r := &Record{ID: h.ID, file: file}
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		err = r.append(entry{Run: &h}, true)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make the record of this run: %w", err), file.Close())
+	}
+	return r, nil
+}
+
+// Records of runs are kept for recordAge, and keptRecords of them in any case.
+const (
+	recordAge   = 30 * 24 * time.Hour
+	keptRecords = 20
+)
+
+// removeOld is best effort: an old record that stays does no harm.
+func removeOld(folder string, now time.Time) {
+	entries, err := os.ReadDir(folder) // sorted, and the names begin with a time
+	if err != nil {
+		return
+	}
+	for _, e := range entries[:max(0, len(entries)-keptRecords)] {
+		info, err := e.Info()
+		if err == nil && now.Sub(info.ModTime()) > recordAge {
+			_ = os.RemoveAll(filepath.Join(folder, e.Name()))
+		}
+	}
+}
+
+// ReadRecord reads the record of a run, whose name may be shortened to a
+// beginning that no other run has.
+func ReadRecord(folder, name string) (*History, error) {
+	file, err := findRecord(folder, name)
+	if err != nil {
+		return nil, err
+	}
+	return readHistory(file)
+}
+
+// ResumeRecord takes over the record of a run to go on with it. The error wraps
+// [ErrRunning] if somebody is at work on it.
+func ResumeRecord(folder, name string, now time.Time) (*Record, *History, error) {
+	path, err := findRecord(folder, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("go on with the run %s: %w", name, err)
+	}
+	r := &Record{ID: filepath.Base(filepath.Dir(path)), file: file}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrRunning
+		}
+		return nil, nil, errors.Join(fmt.Errorf("go on with the run %s: %w", r.ID, err), file.Close())
+	}
+	history, err := readHistory(path)
+	if err == nil {
+		// What a crash has cut off is ended first.
+		if _, err = file.Write([]byte("\n")); err == nil {
+			err = r.append(entry{Resumed: &now}, true)
+		}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("go on with the run %s: %w", r.ID, err), file.Close())
+	}
+	return r, history, nil
+}
+
+// Runs are the names of the recorded runs, the latest first.
+func Runs(folder string) []string {
+	entries, _ := os.ReadDir(folder)
+	var names []string
+	for _, e := range slices.Backward(entries) {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// NoRecordError says that there is no record of a run, or several of that name.
+type NoRecordError struct {
+	Name    string
+	Several []string
+}
+
+func (e *NoRecordError) Error() string {
+	if len(e.Several) > 0 {
+		return fmt.Sprintf("several runs begin with %s: %s", e.Name, strings.Join(e.Several, ", "))
+	}
+	return fmt.Sprintf("there is no run %s", e.Name)
+}
+
+func findRecord(folder, name string) (string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("look for the run %s: %w", name, err)
+	}
+	var found []string
+	for _, e := range entries {
+		if e.Name() == name {
+			found = []string{name}
+			break
+		}
+		if name != "" && strings.HasPrefix(e.Name(), name) {
+			found = append(found, e.Name())
+		}
+	}
+	if len(found) != 1 {
+		return "", &NoRecordError{Name: name, Several: found}
+	}
+	return filepath.Join(folder, found[0], recordName), nil
+}
+
+func readHistory(path string) (*History, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the record of the run: %w", err)
+	}
+	defer file.Close()
+	h, err := parseHistory(file)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return h, nil
+}
+
+// parseHistory reads a record; lines that are none are what a crash has left.
+func parseHistory(r io.Reader) (*History, error) {
+	h := &History{Evaluated: map[string]Machine{}, Begun: map[string]Begun{}, Results: map[string]Result{}}
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadBytes('\n')
+		var e entry
+		if json.Unmarshal(line, &e) == nil {
+			h.add(e)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if h.ID == "" {
+		return nil, errors.New("it is no record of a run")
+	}
+	return h, nil
+}
+
+func (h *History) add(e entry) {
+	switch {
+	case e.Run != nil:
+		h.Header = *e.Run
+	case e.Machine != nil:
+		h.Evaluated[e.Machine.Name] = *e.Machine
+	case e.Begun != nil:
+		h.Begun[e.Begun.Machine] = *e.Begun
+		delete(h.Results, e.Begun.Machine)
+	case e.Result != nil:
+		if e.Result.bad() {
+			e.Result.Err = errors.New(e.Result.Message)
+		}
+		h.Results[e.Result.Machine] = *e.Result
+	case e.Ended != nil:
+		h.Complete = true
+	case e.Resumed != nil:
+		h.Complete = false
+	}
+}
+
+// Unfinished are the machines that are not at the system they were to come to,
+// sorted.
+func (h *History) Unfinished() []string {
+	var names []string
+	for _, name := range h.Machines {
+		if r, ok := h.Results[name]; !ok || r.State != Done && r.State != Unchanged {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, cmp.Compare[string])
+	return names
+}
+
+// append adds a line; durable has it on the disk before it returns. A nil record
+// keeps nothing.
+func (r *Record) append(e entry, durable bool) error {
+	if r == nil {
+		return nil
+	}
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(e); err != nil {
+		return fmt.Errorf("write the record of this run: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := r.file.Write(line.Bytes())
+	if err == nil && durable {
+		err = r.file.Sync()
+	}
+	if err != nil {
+		r.err = fmt.Errorf("write the record of this run: %w", err)
+	}
+	return r.err
+}
+
+// Close ends the record, and tells why it is not complete if it is not.
+func (r *Record) Close(now time.Time) error {
+	if r == nil {
+		return nil
+	}
+	_ = r.append(entry{Ended: &now}, true)
+	return errors.Join(r.err, r.file.Close())
+}

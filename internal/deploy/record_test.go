@@ -1,0 +1,141 @@
+package deploy
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/google/go-cmp/cmp"
+)
+
+var recordStart = time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+
+func newRecord(t *testing.T, folder, id string, machines ...string) *Record {
+	t.Helper()
+	r, err := CreateRecord(folder, Header{ID: id, Started: recordStart, Owner: "me", Flake: "/fleet", Machines: machines, Settings: Settings{Goal: Test, StopAfter: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRecord(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "runs")
+	r := newRecord(t, folder, "20260102-a", "a", "b", "c", "d")
+	a := Machine{Name: "a", Class: flake.NixOS, Address: "ssh://a", Wave: 1, Details: &flake.Details{Name: "a", Toplevel: &flake.Derivation{DrvPath: "/d", OutPath: "/o"}}}
+	for _, e := range []entry{
+		{Machine: &a},
+		{Begun: &Begun{Machine: "a", ID: "1"}},
+		{Result: &Result{Machine: "a", State: Done}},
+		{Result: &Result{Machine: "b", State: Failed, Message: "it broke"}},
+		{Result: &Result{Machine: "c", State: Unknown, Message: "lost"}},
+		{Begun: &Begun{Machine: "c", ID: "2"}}, // tried again
+	} {
+		if err := r.append(e, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Nobody goes on with a run that is under way, but it can be looked at.
+	if _, _, err := ResumeRecord(folder, "20260102", recordStart); !errors.Is(err, ErrRunning) {
+		t.Errorf("it was taken over: %v", err)
+	}
+	h, err := ReadRecord(folder, "20260102-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"b", "c", "d"}, h.Unfinished()); diff != "" || h.Complete {
+		t.Errorf("complete %t, unfinished %s", h.Complete, diff)
+	}
+	if h.Evaluated["a"].Details.Toplevel.OutPath != "/o" || h.Evaluated["a"].Wave != 1 || h.Begun["c"].ID != "2" || h.Settings.Goal != Test {
+		t.Errorf("%+v", h)
+	}
+	if err := h.Results["b"].Err; err == nil || err.Error() != "it broke" {
+		t.Errorf("the failure of b is told as %v", err)
+	}
+
+	// A crash: the last line is cut off.
+	file := filepath.Join(folder, "20260102-a", recordName)
+	if _, err := r.file.WriteString(`{"result":{"machine":"d","sta`); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, h, err = ResumeRecord(folder, "20260102", recordStart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"b", "c", "d"}, h.Unfinished()); diff != "" {
+		t.Error(diff)
+	}
+	if err := r.append(entry{Result: &Result{Machine: "d", State: Unchanged}}, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(recordStart); err != nil {
+		t.Fatal(err)
+	}
+	h, err = ReadRecord(folder, "20260102-a")
+	if err != nil || !h.Complete || h.Results["d"].State != Unchanged {
+		t.Errorf("%v, %+v", err, h)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestFindRecord(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "runs")
+	if _, err := ReadRecord(folder, "x"); err == nil || err.Error() != "there is no run x" {
+		t.Errorf("%v", err)
+	}
+	for _, id := range []string{"20260102-a", "20260102-ab", "20260103-c"} {
+		if err := newRecord(t, folder, id).Close(recordStart); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"20260102-a": "20260102-a", "20260103": "20260103-c", "20260102": "", "": "", "../runs": ""} {
+		h, err := ReadRecord(folder, name)
+		if (err == nil) != (want != "") || err == nil && h.ID != want {
+			t.Errorf("%q: %+v, %v", name, h, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"20260103-c", "20260102-ab", "20260102-a"}, Runs(folder)); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := CreateRecord(folder, Header{ID: "20260103-c"}); err == nil {
+		t.Error("a run was recorded over another")
+	}
+}
+
+// Old records go, but not the last ones.
+func TestOldRecords(t *testing.T) {
+	folder := t.TempDir()
+	for i := range keptRecords + 5 {
+		dir := filepath.Join(folder, recordStart.AddDate(0, 0, i-400).Format("20060102"))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(dir, recordStart, recordStart.AddDate(-1, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := newRecord(t, folder, "20260102-new").Close(recordStart); err != nil {
+		t.Fatal(err)
+	}
+	if left := Runs(folder); len(left) != keptRecords || left[0] != "20260102-new" {
+		t.Errorf("%d are left: %v", len(left), left)
+	}
+}
+
+func FuzzParseHistory(f *testing.F) {
+	f.Add(`{"run":{"id":"1","machines":["a"]}}` + "\n" + `{"result":{"machine":"a","state":"done"}}` + "\n{")
+	f.Fuzz(func(t *testing.T, text string) {
+		if h, err := parseHistory(strings.NewReader(text)); err == nil && h.ID == "" {
+			t.Error("a history without a run")
+		}
+	})
+}

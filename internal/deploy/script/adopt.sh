@@ -1,0 +1,7 @@
+# Prints the plan of a deploy and its name, as NAME=VALUE lines; nothing if there
+# is none.
+# $1: the deploy's name; empty for the one under way, or else the last
+# shellcheck disable=SC2154 # state is from the prelude
+id=${1:-$(cat "$state/current" 2>/dev/null)}
+[ -n "$id" ] || id=$(for dir in "$state"/[0-9]*; do echo "${dir##*/}"; done | sort | tail -n 1)
+[ ! -e "$state/$id/plan" ] || { echo "id=$id"; cat "$state/$id/plan"; }
