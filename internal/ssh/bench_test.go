@@ -3,6 +3,7 @@ package ssh
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -15,6 +16,19 @@ func BenchmarkDial(b *testing.B) {
 			b.Fatal(err)
 		}
 		conn.Close()
+	}
+}
+
+// BenchmarkOpenSSH is what a login and a command cost with the ssh program, to
+// hold BenchmarkDial and BenchmarkRun against.
+func BenchmarkOpenSSH(b *testing.B) {
+	s := newServer(b)
+	cfg := s.config(b)
+	for b.Loop() {
+		cmd := exec.Command("ssh", "-F", cfg.File, "-p", strconv.Itoa(s.port), "root@127.0.0.1", "true")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
 	}
 }
 
