@@ -304,6 +304,16 @@ func (d *demo) testFailedActivation(t *testing.T) {
 		"galena":    {Version: "4", Activate: "echo 'no paper in tray 2' >&2; (exit 3)"},
 		"scheelite": {Version: "4", Service: "echo 'no ink either'; exit 7"},
 	})
+	var diffs []deploy.Diff
+	if err := json.Unmarshal([]byte(d.must(t, "machines", "diff", "galena", "scheelite", "--json").stdout()), &diffs); err != nil {
+		t.Fatal(err)
+	}
+	if u := diffs[0].Units; u == nil || len(slices.Concat(u.Stop, u.Restart, u.Reload, u.Start, u.Keep)) > 0 {
+		t.Errorf("units of galena are said to change: %+v", u)
+	}
+	if u := diffs[1].Units; u == nil || !slices.Equal(u.Start, []string{"e2e.service"}) || len(slices.Concat(u.Stop, u.Restart, u.Reload, u.Keep)) > 0 {
+		t.Errorf("scheelite is said to change %+v", u)
+	}
 	p := d.expect(t, 4, update...)
 	p.wantStates(t, map[string]string{"cinnabar": "unchanged", "electrum": "unchanged", "galena": "rolled back", "scheelite": "rolled back"})
 	p.wantProblem(t, "galena", fmt.Sprintf("ssh root@%s journalctl -u fleet-activate-", galena.IP), "the activation script failed (exit status 2)", "no paper in tray 2", "the machine is back on generation 3")

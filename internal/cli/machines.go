@@ -23,7 +23,7 @@ func (a *App) machinesCmd() *cobra.Command {
 		"List, build, update, look at and run commands on machines, many at once.",
 		"  fleet machines list\n  fleet machines update --all\n  fleet machines status tag:server")
 	cmd.AddCommand(
-		a.machinesListCmd(), a.machinesBuildCmd(), a.machinesUpdateCmd(), a.machinesAttachCmd(),
+		a.machinesListCmd(), a.machinesBuildCmd(), a.machinesDiffCmd(), a.machinesUpdateCmd(), a.machinesAttachCmd(),
 		a.machinesStatusCmd(), a.machinesGenerationsCmd(), a.machinesExecCmd(),
 	)
 	return cmd

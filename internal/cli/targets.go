@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/term"
 )
 
 // onTargets hands on the selected machines with nothing but their addresses, for
@@ -53,4 +54,25 @@ func (s *session) targets(ctx context.Context, names []string) ([]deploy.Machine
 		}
 	}
 	return machines, nil
+}
+
+// onEvaluating hands on the selected machines, each of which waits for its own
+// evaluation when that is needed: the first one need not wait for the last.
+func (a *App) onEvaluating(ctx context.Context, p *progress, args []string, all bool, do func(context.Context, *session, []deploy.Machine) error) error {
+	p.get().Set("evaluating", "the fleet", "")
+	s, err := a.openFor(ctx, args, false, true)
+	var names []string
+	if err == nil {
+		names, err = s.selection(args, all)
+	}
+	if err != nil {
+		p.clear()
+		return err
+	}
+	p.get().Finish("evaluating", "", "", term.Green)
+	evaluating, cancel := context.WithCancel(ctx)
+	machines, wait := s.evaluating(evaluating, names, nil, false)
+	defer wait()
+	defer cancel()
+	return do(ctx, s, machines)
 }

@@ -244,29 +244,15 @@ func (d *Deployer) measure(ctx context.Context, s *Step) error {
 
 // closure gives the size of every path that out needs, or nothing if out is not
 // in the local store.
-func (d *Deployer) closure(ctx context.Context, out string) (map[string]int64, error) {
-	sizes := map[string]int64{}
-	for level := []string{out}; len(level) > 0; {
-		infos, err := d.o.Nix.PathInfo(ctx, "", level...)
-		if err != nil {
-			return nil, fmt.Errorf("ask the local store about %s: %w", out, err)
-		}
-		next := map[string]bool{}
-		for path, info := range infos {
-			sizes[path] = info.NarSize
-			for _, reference := range info.References {
-				next[reference] = true
-			}
-		}
-		for path := range sizes {
-			delete(next, path)
-		}
-		level = sortedKeys(next)
-	}
-	if len(sizes) == 0 {
+func (d *Deployer) closure(ctx context.Context, out string) (closure, error) {
+	all, err := d.closureIn(ctx, "", out)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("ask the local store about %s: %w", out, err)
+	case len(all) == 0:
 		return nil, nil
 	}
-	return sizes, nil
+	return all, nil
 }
 
 func (s *Step) setError(phase Phase, err error) {

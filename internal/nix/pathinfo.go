@@ -13,12 +13,21 @@ import (
 
 var invalidPath = regexp.MustCompile(`path '(/[^']+)' (?:is not valid|is required, but|does not exist)`)
 
-// PathInfo runs nix path-info. See Executor. A Nix that fails for a missing
-// path is asked again without it.
+// PathInfo runs nix path-info. See Executor.
 func (c *CLI) PathInfo(ctx context.Context, store string, paths ...string) (map[string]PathInfo, error) {
+	return c.pathInfo(ctx, store, "--closure-size", paths)
+}
+
+// Closure runs nix path-info --recursive. See Executor.
+func (c *CLI) Closure(ctx context.Context, store, path string) (map[string]PathInfo, error) {
+	return c.pathInfo(ctx, store, "--recursive", []string{path})
+}
+
+// pathInfo asks a Nix that fails for a missing path again without it.
+func (c *CLI) pathInfo(ctx context.Context, store, what string, paths []string) (map[string]PathInfo, error) {
 	paths = slices.Clone(paths)
 	for len(paths) > 0 {
-		args := []string{"path-info", "--json", "--closure-size"}
+		args := []string{"path-info", "--json", what}
 		if store != "" {
 			args = append(args, "--store", store)
 		}

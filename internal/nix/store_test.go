@@ -28,9 +28,21 @@ func TestCopyAndPathInfo(t *testing.T) {
 	if len(info.References) != 1 || info.ClosureSize <= info.NarSize || info.NarSize == 0 || !strings.HasPrefix(info.NarHash, "sha256-") {
 		t.Errorf("%+v", info)
 	}
+	closure, err := c.Closure(t.Context(), "", out)
+	if err != nil || len(closure) != 2 || closure[out].NarSize != info.NarSize || closure[info.References[0]].NarSize == 0 {
+		t.Errorf("the closure is %+v, %v", closure, err)
+	}
+	if closure, err := c.Closure(t.Context(), "", missing); err != nil || len(closure) != 0 {
+		t.Errorf("the closure of a missing path is %v, %v", closure, err)
+	}
 	for _, store := range []string{"local?root=" + t.TempDir(), filepath.Join(t.TempDir(), "store")} {
-		if infos, err := c.PathInfo(t.Context(), store, out); err != nil || len(infos) != 0 {
-			t.Fatalf("%s, before: %v, %v", store, infos, err)
+		for _, ask := range []func() (map[string]nix.PathInfo, error){
+			func() (map[string]nix.PathInfo, error) { return c.PathInfo(t.Context(), store, out) },
+			func() (map[string]nix.PathInfo, error) { return c.Closure(t.Context(), store, out) },
+		} {
+			if infos, err := ask(); err != nil || len(infos) != 0 {
+				t.Fatalf("%s, before: %v, %v", store, infos, err)
+			}
 		}
 		if err := c.Copy(t.Context(), nix.CopyRequest{To: store, Paths: []string{out}, NoCheckSigs: true, SubstituteOnDestination: true}); err != nil {
 			t.Fatal(err)

@@ -65,6 +65,8 @@ func everything(ctx context.Context, x nix.Executor, dir, store string) string {
 		tell(nil, x.Copy(ctx, nix.CopyRequest{To: store, Paths: []string{out}, NoCheckSigs: true}))
 		infos, err := x.PathInfo(ctx, store, out)
 		tell(infos, err)
+		infos, err = x.Closure(ctx, store, out)
+		tell(infos, err)
 	}
 	_, err = x.Build(ctx, nix.BuildRequest{Installables: []string{dir + "#fail"}})
 	tell(nil, err)
@@ -119,7 +121,7 @@ func TestPlayerIsStrict(t *testing.T) {
 	for _, f := range s.cleanup {
 		f()
 	}
-	if len(s.errors) != 9 || !strings.Contains(strings.Join(s.errors, "\n"), "never asked for: copy") {
+	if len(s.errors) != 10 || !strings.Contains(strings.Join(s.errors, "\n"), "never asked for: copy") {
 		t.Errorf("%d unused: %q", len(s.errors), s.errors)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -105,6 +105,12 @@ func (p *Player) PathInfo(ctx context.Context, store string, paths ...string) (i
 	return infos, err
 }
 
+// Closure answers from the recording.
+func (p *Player) Closure(ctx context.Context, store, path string) (infos map[string]nix.PathInfo, err error) {
+	err = p.answer(ctx, "closure", pathInfoRequest{store, []string{path}}, &infos)
+	return infos, err
+}
+
 // Copy answers from the recording.
 func (p *Player) Copy(ctx context.Context, req nix.CopyRequest) error {
 	return p.answer(ctx, "copy", req, nil)

@@ -123,6 +123,13 @@ func (r *Recorder) PathInfo(ctx context.Context, store string, paths ...string) 
 	return infos, err
 }
 
+// Closure asks and records.
+func (r *Recorder) Closure(ctx context.Context, store, path string) (map[string]nix.PathInfo, error) {
+	infos, err := r.x.Closure(ctx, store, path)
+	r.note("closure", pathInfoRequest{store, []string{path}}, infos, err)
+	return infos, err
+}
+
 // Copy asks and records.
 func (r *Recorder) Copy(ctx context.Context, req nix.CopyRequest) error {
 	err := r.x.Copy(ctx, req)

@@ -87,7 +87,7 @@ type plain struct {
 func (p *plain) Error() string   { return p.text }
 func (p *plain) Unwrap() []error { return p.causes }
 
-// pathInfoRequest are the arguments of PathInfo.
+// pathInfoRequest are the arguments of PathInfo and Closure.
 type pathInfoRequest struct {
 	Store string
 	Paths []string

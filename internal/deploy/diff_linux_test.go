@@ -1,0 +1,140 @@
+package deploy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/testhost"
+	"github.com/google/go-cmp/cmp"
+)
+
+// withUnits is a system with unit files, by name, which its activation puts into
+// place and starts; size makes it larger.
+func withUnits(version string, size int, units map[string]string) system {
+	var build, start strings.Builder
+	fmt.Fprintf(&build, "$b mkdir -p $out/etc/systemd/system; echo %s > $out/kernel; echo systemd 1 > $out/init-interface-version\n", version)
+	fmt.Fprintf(&build, "$b dd if=/dev/zero of=$out/ballast bs=1000 count=%d 2>/dev/null\n", size)
+	start.WriteString("mkdir -p /etc/systemd/system\n")
+	for name, line := range units {
+		fmt.Fprintf(&build, "printf '[Service]\\nExecStart=/bin/sleep 1000\\n%s\\n' > $out/etc/systemd/system/%s\n", line, name)
+		fmt.Fprintf(&start, "cat $system/etc/systemd/system/%s > /etc/systemd/system/%[1]s\n", name)
+	}
+	return system{version: version, build: build.String(), after: "system=$(readlink /run/current-system)\n" + start.String() +
+		"/usr/bin/systemctl daemon-reload\n/usr/bin/systemctl start " + strings.Join(keys(units), " ") + "\nln -sfn $system /run/booted-system"}
+}
+
+func keys(m map[string]string) (list []string) {
+	for k := range m {
+		list = append(list, k)
+	}
+	return list
+}
+
+// What an update would change is told without changing anything.
+func TestDiff(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	full := testhost.Full(t, n, testhost.Options{Name: "full"})
+	light := testhost.Lights(t, n, testhost.Options{Name: "mac"}, testhost.Options{Name: "new"})
+	x, folder := newNix(t), t.TempDir()
+	d := newDeployer(t, sshOptions(x, &recorder{}, n))
+	job := func(version, file, text string) system {
+		return system{version: version, class: flake.Darwin, build: fmt.Sprintf("$b mkdir -p $out/Library/LaunchDaemons; echo %s > $out/Library/LaunchDaemons/org.%s.plist", text, file)}
+	}
+	first := flakeOf(t, x, map[string]system{
+		"full":   withUnits("1", 10, map[string]string{"web.service": "User=root", "keeps.service": "X-RestartIfChanged=false", "gone.service": "", "same.service": ""}),
+		"folder": {version: "1"}, "mac": job("1", "web", "one"),
+	})
+	second := flakeOf(t, x, map[string]system{
+		"full":   withUnits("2", 500, map[string]string{"web.service": "User=nobody", "keeps.service": "X-RestartIfChanged=false\\nUser=nobody", "same.service": ""}),
+		"folder": {version: "2"}, "mac": job("2", "web", "two"), "new": {version: "1"}, "gone": {version: "1"},
+	})
+	class := map[string]flake.Class{"mac": flake.Darwin}
+	machines := func(tops map[string]flake.Derivation) (list []deploy.Machine) {
+		for name, top := range tops {
+			address := "ssh://" + name
+			if name == "folder" {
+				address = "root:" + folder + "/folder"
+			}
+			kind := class[name]
+			if kind == "" {
+				kind = flake.NixOS
+			}
+			list = append(list, machine(name, kind, address, top))
+		}
+		return list
+	}
+	if summary := d.Update(t.Context(), machines(first)); summary.ExitCode() != 0 {
+		t.Fatalf("%v", summary.Err())
+	}
+	for _, diff := range d.Diff(t.Context(), machines(first)) {
+		if !diff.Same() || diff.Generation != 1 || len(diff.Rows()) != 1 {
+			t.Errorf("%s differs from itself: %+v", diff.Machine, diff)
+		}
+	}
+
+	look := func() string {
+		var b strings.Builder
+		for _, h := range append(light, full) {
+			b.WriteString(on(t, h, "sh", "-c", "ls /nix/store /run/fleet /var/lib/fleet /run/nixos 2>&1; readlink /run/current-system; cat /var/log/activations 2>&1 || true"))
+		}
+		return b.String()
+	}
+	before := look()
+	diffs := map[string]deploy.Diff{}
+	for _, diff := range d.Diff(t.Context(), machines(second)) {
+		diffs[diff.Machine] = diff
+	}
+	if after := look(); after != before {
+		t.Errorf("the machines were changed:\n%s", cmp.Diff(before, after))
+	}
+
+	want := map[string]deploy.Diff{
+		"full":   {Units: &deploy.Units{Stop: []string{"gone.service"}, Restart: []string{"web.service"}, Keep: []string{"keeps.service"}}, Reboot: []string{"kernel"}},
+		"mac":    {Units: &deploy.Units{Restart: []string{"org.web"}}},
+		"folder": {}, "new": {},
+	}
+	for name, w := range want {
+		got := diffs[name]
+		if got.Err != nil {
+			t.Errorf("%s: %v", name, got.Err)
+			continue
+		}
+		if got.From != first[name].OutPath || got.To != second[name].OutPath {
+			t.Errorf("%s: from %s to %s", name, got.From, got.To)
+		}
+		if diff := cmp.Diff(w.Units, got.Units); diff != "" {
+			t.Errorf("the units of %s: %s", name, diff)
+		}
+		if diff := cmp.Diff(w.Reboot, got.Reboot); diff != "" {
+			t.Errorf("a reboot of %s: %s", name, diff)
+		}
+		if !got.Copy.Known || got.Copy.Paths != 1 || got.Copy.Bytes != got.After {
+			t.Errorf("to copy to %s: %+v of %d bytes", name, got.Copy, got.After)
+		}
+		if (got.Before == 0) != (name == "new") || got.After == 0 {
+			t.Errorf("%s: %d bytes before, %d after", name, got.Before, got.After)
+		}
+		if len(got.Packages) != 1 || got.Packages[0].Name != "system-"+name {
+			t.Errorf("%s: packages %+v", name, got.Packages)
+		}
+	}
+	if p := diffs["full"].Packages[0]; !cmp.Equal(p.Before, []string{"1"}) || !cmp.Equal(p.After, []string{"2"}) || p.Bytes < 480_000 || p.Bytes > 500_000 {
+		t.Errorf("the package of full: %+v", p)
+	}
+	if got := diffs["gone"]; got.Phase != deploy.Reach || got.Err == nil {
+		t.Errorf("gone: %+v", got.Result)
+	}
+
+	// The order of things is the same as in an update that does it.
+	if summary := d.Update(t.Context(), machines(second)); summary.Count(deploy.Done) != 4 {
+		t.Fatalf("%v", summary.Err())
+	}
+	for _, diff := range d.Diff(t.Context(), machines(second)) {
+		if diff.Machine != "gone" && !diff.Same() {
+			t.Errorf("%s after its update: %+v", diff.Machine, diff)
+		}
+	}
+}
