@@ -102,14 +102,13 @@ func (d *Deployer) holds(ctx context.Context, m Machine, files []string, h *Held
 	return nil
 }
 
-// connect reaches a machine, within the time for that.
+// connect reaches a machine. The connection has bounds of its own, which leave a
+// person time for a password.
 func (d *Deployer) connect(ctx context.Context, m Machine) (Target, error) {
 	t, err := d.target(m.Name, m.Class, m.Address)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
-	defer cancel()
 	return t, t.Connect(ctx)
 }
 
