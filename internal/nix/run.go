@@ -89,9 +89,11 @@ func (c *CLI) start(ctx context.Context, program string, args []string, stdout, 
 	cmd.Stdout, cmd.Stderr = stdout, stderr // stdin is /dev/null
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = killAfter
-	if slices.Contains(args, "eval") {
+	evaluates := slices.Contains(args, "eval")
+	if evaluates {
 		cmd.WaitDelay = killEvalAfter
 	}
+	dieWithUs(cmd.SysProcAttr, evaluates)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	if err := cmd.Start(); err != nil {
 		return err
