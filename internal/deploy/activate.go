@@ -56,7 +56,8 @@ type follower struct {
 	active, judged bool
 	// verdict is why we rejected the new system; nil where we confirmed it.
 	verdict error
-	settled int // how often the machine had to be told to go on
+	// dead is since when the activation has no supervisor.
+	dead time.Time
 }
 
 // What the supervisor of an activation prints itself, among the lines of the
@@ -169,6 +170,9 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 			pause = firstPause
 		}
 		last = now
+		if now.Stand != Dead {
+			f.dead = time.Time{}
+		}
 		switch now.Stand {
 		case Ended:
 			lines.flush()
@@ -176,11 +180,8 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 		case Gone:
 			return f.gone(ctx, r)
 		case Dead:
-			if f.settled++; f.settled > maxSettle {
-				return r.fail(ctx, f.phase(), fmt.Errorf("%w: %s does not bring its activation to an end", ErrUnknown, f.t))
-			}
-			if err := f.t.Settle(ctx); err != nil && !isLost(err) {
-				return r.fail(ctx, f.phase(), fmt.Errorf("%w: %w", ErrUnknown, err))
+			if err := f.revive(ctx); err != nil {
+				return r.fail(ctx, f.phase(), err)
 			}
 		case Waiting:
 			if !f.judged {
@@ -196,8 +197,26 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 	}
 }
 
-// maxSettle is how often a machine is told to go on with an activation.
-const maxSettle = 5
+// settleTime is how long a machine is told to go on with an activation that has
+// lost its supervisor: it may be busy with going down or coming up.
+const settleTime = 2 * time.Minute
+
+// revive has the machine go on with an activation that lost its supervisor.
+func (f *follower) revive(ctx context.Context) error {
+	if f.dead.IsZero() {
+		f.dead = time.Now()
+	}
+	bounded, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
+	defer cancel()
+	err := f.t.Settle(bounded)
+	if time.Since(f.dead) < settleTime || isLost(err) {
+		return nil // the next look tells
+	}
+	if err == nil {
+		err = errors.New("its supervisor ends again and again")
+	}
+	return fmt.Errorf("%w: %s does not bring its activation to an end: %w", ErrUnknown, f.t, err)
+}
 
 // judge reaches the machine anew, looks at what its new system does, and
 // confirms or rejects it. Where the machine cannot be reached nothing is

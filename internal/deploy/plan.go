@@ -99,8 +99,8 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	}
 	s.Wanted = *m.Details.Toplevel
 	s.KeyFile = keyPath(m.Details)
-	d.emit(m.Name, Reach, Started, "")
 	err := d.during(ctx, Reach, func() error {
+		d.emit(m.Name, Reach, Started, "")
 		facts, address, err := d.look(ctx, m)
 		s.Target = address
 		s.Now = facts

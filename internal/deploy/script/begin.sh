@@ -18,7 +18,8 @@ elif [ -n "$under" ]; then
 fi
 rm -rf "$dir"
 mkdir "$dir"
-trap 'rm -rf "$dir"' EXIT
+roots=/nix/var/nix/gcroots/fleet
+trap 'rm -rf "$dir"; rm -f "$roots/$id" "$roots/$id-from"' EXIT
 
 cat >"$dir/plan"
 size=$(wc -c <"$dir/plan")
@@ -41,7 +42,6 @@ mv -f "$state/launch.new" "$state/launch"
 : >>"$dir/log"
 
 # Neither system may be collected as garbage meanwhile.
-roots=/nix/var/nix/gcroots/fleet
 (
   umask 022
   mkdir -p "$roots"
@@ -95,7 +95,7 @@ PLIST
 mkdir -p "$run/fleet/$id"
 # Whoever makes this link has the machine.
 ln "$dir/id" "$state/current" 2>/dev/null || { rm -rf "$run/fleet/$id"; exit 75; }
-trap 'rm -rf "$dir" "$run/fleet/$id"; rm -f "$state/current"' EXIT
+trap 'rm -rf "$dir" "$run/fleet/$id"; rm -f "$state/current" "$roots/$id" "$roots/$id-from"' EXIT
 if ! arm && grep -qx goal=reboot "$dir/plan"; then exit 76; fi
 /bin/sh "$state/launch"
 trap - EXIT

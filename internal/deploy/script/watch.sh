@@ -18,7 +18,7 @@ alive() {
     case $(systemctl show --property=ActiveState --value "$unit") in
     active | activating | deactivating | reloading) ;;
     '') ;; # systemd does not answer: it is busy, or going down with the machine
-    *) return 1 ;;
+    *) [ "$(systemctl is-system-running)" = stopping ] ;;
     esac
   else
     kill -0 "$(cat "$run/fleet/$id.pid" 2>/dev/null)" 2>/dev/null
