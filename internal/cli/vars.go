@@ -55,7 +55,7 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 }
 
 func (a *App) varsListCmd() *cobra.Command {
-	var offline, plain bool
+	var fromFiles, plain bool
 	cmd := &cobra.Command{
 		Use:   "list [SELECTION...]",
 		Short: "Show which values exist and who can read them",
@@ -69,13 +69,8 @@ func (a *App) varsListCmd() *cobra.Command {
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if offline {
-				o, done, err := a.offline(ctx, args)
-				if err != nil {
-					return err
-				}
-				defer done()
-				return o.list(ctx)
+			if fromFiles {
+				return a.fromFiles(ctx, args, (*offline).list)
 			}
 			s, err := a.evaluate(ctx, args, len(args) == 0, false)
 			if err != nil {
@@ -88,7 +83,7 @@ func (a *App) varsListCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&plain, "plain", false, "print the public values of one machine too, in lines GENERATOR/FILE: VALUE, as clan vars list does")
-	cmd.Flags().BoolVar(&offline, "offline", false, "tell from the files alone, without evaluating")
+	cmd.Flags().BoolVar(&fromFiles, "offline", false, "tell from the files alone, without evaluating")
 	cmd.MarkFlagsMutuallyExclusive("plain", "offline")
 	return cmd
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *App) varsCheckCmd() *cobra.Command {
-	var remote, offline bool
+	var remote, fromFiles bool
 	cmd := &cobra.Command{
 		Use:   "check [SELECTION...]",
 		Short: "Find what is wrong with values and keys",
@@ -41,13 +41,8 @@ changes nothing.`,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if offline {
-				o, done, err := a.offline(ctx, args)
-				if err != nil {
-					return err
-				}
-				defer done()
-				return o.check(ctx)
+			if fromFiles {
+				return a.fromFiles(ctx, args, (*offline).check)
 			}
 			s, err := a.evaluate(ctx, args, len(args) == 0, false)
 			if err != nil {
@@ -56,7 +51,7 @@ changes nothing.`,
 			return s.checkVars(ctx, remote)
 		},
 	}
-	cmd.Flags().BoolVar(&offline, "offline", false, "look at the files alone, without evaluating")
+	cmd.Flags().BoolVar(&fromFiles, "offline", false, "look at the files alone, without evaluating")
 	cmd.Flags().BoolVar(&remote, "remote", false, "look at the keys and secrets on the machines too")
 	cmd.MarkFlagsMutuallyExclusive("remote", "offline")
 	return cmd

@@ -16,6 +16,7 @@ type offline struct {
 	values *vars.Fleet
 	// names are the selected machines, among those that the files know.
 	names []string
+	// whole says that these are all machines.
 	whole bool
 }
 
@@ -39,17 +40,17 @@ func (a *App) openFiles(ctx context.Context) (*session, *vars.Fleet, func(), err
 	return s, values, done, err
 }
 
-// offline opens the values of the selected machines, all if none is named. Their
-// classes and tags are not known.
-func (a *App) offline(ctx context.Context, args []string) (*offline, func(), error) {
+// fromFiles answers for the selected machines, all if none is named. Their classes
+// and tags are not known.
+func (a *App) fromFiles(ctx context.Context, args []string, answer func(*offline, context.Context) error) error {
 	s, values, done, err := a.openFiles(ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	defer done()
 	names, err := vars.Known(values.Layout)
 	if err != nil {
-		done()
-		return nil, nil, err
+		return err
 	}
 	inv := &flake.Inventory{Machines: map[string]flake.Machine{}}
 	for _, name := range names {
@@ -58,13 +59,12 @@ func (a *App) offline(ctx context.Context, args []string) (*offline, func(), err
 	all := len(names)
 	if len(args) > 0 {
 		if names, err = inventory.Select(inv, args...); err != nil {
-			done()
-			return nil, nil, err
+			return err
 		}
 	}
 	values.Inventory = inv
 	a.Streams.Say("From the files alone: what the flake declares was not evaluated.")
-	return &offline{session: s, values: values, names: names, whole: len(names) == all}, done, nil
+	return answer(&offline{session: s, values: values, names: names, whole: len(names) == all}, ctx)
 }
 
 func (o *offline) list(ctx context.Context) error {

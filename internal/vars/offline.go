@@ -60,11 +60,7 @@ func (f *Fleet) Open(ctx context.Context, ref secrets.Ref) (*Value, error) {
 // by machine, generator and file. Whom the layout notes as readers is compared
 // with those who are.
 func (f *Fleet) ListFiles(ctx context.Context, machines []string) ([]Row, error) {
-	refs, err := f.filesOf(machines)
-	if err != nil {
-		return nil, err
-	}
-	people, err := f.readers()
+	refs, people, err := f.filesOf(machines)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +90,7 @@ func (f *Fleet) ListFiles(ctx context.Context, machines []string) ([]Row, error)
 // one, that those read it whom the layout notes as readers, and that it opens with
 // the keys at hand.
 func (f *Fleet) CheckFiles(ctx context.Context, machines []string, whole bool) ([]Finding, error) {
-	refs, err := f.filesOf(machines)
-	if err != nil {
-		return nil, err
-	}
-	people, err := f.readers()
+	refs, people, err := f.filesOf(machines)
 	if err != nil {
 		return nil, err
 	}
@@ -186,15 +178,19 @@ func (r *readers) auditNoted(ref secrets.Ref) (a audit, noted []secrets.Holder, 
 	return a, noted, err
 }
 
-// filesOf lists the values that exist of some machines, and the shared ones.
-func (f *Fleet) filesOf(machines []string) (refs []secrets.Ref, err error) {
+// filesOf lists the values that exist of some machines, and the shared ones, with
+// those who may read them.
+func (f *Fleet) filesOf(machines []string) (refs []secrets.Ref, people *readers, err error) {
+	if people, err = f.readers(); err != nil {
+		return nil, nil, err
+	}
 	all, err := f.Layout.List()
 	for _, ref := range all {
 		if ref.Machine == "" || slices.Contains(machines, ref.Machine) {
 			refs = append(refs, ref)
 		}
 	}
-	return refs, err
+	return refs, people, err
 }
 
 // Known are the machines that the files tell of: those with a key or a value.
