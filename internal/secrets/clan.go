@@ -225,6 +225,13 @@ func (c *Clan) Others() (refs []Ref, err error) {
 	return refs, nil
 }
 
+// Belongings are the files and folders that are a machine's alone.
+func (c *Clan) Belongings(machine string) ([]string, error) {
+	return []string{
+		path.Join(machinesDir, machine), path.Join(clanSecrets, machine+clanKeySuffix), path.Join(varsPerMachine, machine),
+	}, checkName("machine", machine)
+}
+
 // Machines are the names of all machines with a public or a private key.
 func (c *Clan) Machines() (names []string, err error) {
 	folders, err := c.readDir(machinesDir, "machine")

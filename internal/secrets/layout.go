@@ -99,6 +99,9 @@ type Layout interface {
 	Machines() ([]string, error)
 	// Machine reads the public key of a machine; a missing one is [ErrNoMachineKey].
 	Machine(name string) (Holder, error)
+	// Belongings are the files and folders that are a machine's alone; they need
+	// not exist.
+	Belongings(machine string) ([]string, error)
 	// MachineKeyPath is the key.json of a machine.
 	MachineKeyPath(machine string) (string, error)
 

@@ -91,6 +91,11 @@ func (n *Native) Machines() ([]string, error) {
 	return slices.Compact(names), nil
 }
 
+// Belongings are the files and folders that are a machine's alone.
+func (n *Native) Belongings(machine string) ([]string, error) {
+	return []string{path.Join(machinesDir, machine), path.Join(keysDir, machine)}, checkName("machine", machine)
+}
+
 // Others are the private keys of machines.
 func (n *Native) Others() ([]Ref, error) {
 	names, err := n.readDir(keysDir, "file")

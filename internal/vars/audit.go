@@ -251,14 +251,10 @@ func (f *Fleet) auditMoved(a *Audit, g *Graph, ref secrets.Ref) (bool, error) {
 // removeMachine is the command that removes all of a machine.
 func (f *Fleet) removeMachine(machine string) string {
 	var places []string
-	if file, err := f.Layout.MachineKeyPath(machine); err == nil {
-		if info, err := os.Stat(filepath.Join(f.Root, path.Dir(file))); err == nil && info.IsDir() {
-			places = append(places, path.Dir(file))
-		}
-	}
-	if file, err := f.Layout.Path(secrets.KeyRef(machine)); err == nil {
-		if _, err := os.Stat(filepath.Join(f.Root, file)); err == nil {
-			places = append(places, file)
+	belongings, _ := f.Layout.Belongings(machine)
+	for _, place := range belongings {
+		if _, err := os.Stat(filepath.Join(f.Root, filepath.FromSlash(place))); err == nil {
+			places = append(places, place)
 		}
 	}
 	return "run `git rm -r " + strings.Join(places, " ") + "`, then `fleet vars fix`"
