@@ -215,7 +215,9 @@ computers. With --new it is made here; its private part is printed once on the
 terminal or written to --out FILE (mode 0600), and kept nowhere else.
 
 In the layout of clan, --group GROUP makes a user, or with --machine a machine, a
-member of a group instead: they read what the group reads. A new user brings a key.`,
+member of a group instead: they read what the group reads. A new user brings a key.
+There, another key of a user reads what their others do, which may be less than
+everything.`,
 		Example: `  fleet vars keys add alice age1v3umfx80wseytgspner67446gh7jd6mekj0d4yr30sm087agt48stewmsa
   fleet vars keys add alice --ssh-key alice.pub --commit
   fleet vars keys add --recovery --new --out /media/usb/recovery.txt

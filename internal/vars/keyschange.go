@@ -71,7 +71,8 @@ func (c *keysChange) read(ctx context.Context, f *Fleet) ([]envelope, error) {
 
 // AddKey makes the holder of a public key an administrator, or gives one
 // another key. Every secret and machine key that the identities open is readable
-// with it at once; the others are told as Locked.
+// with it at once; the others are told as Locked. Where users need not read
+// everything, another key of one reads what the others do.
 func (f *Fleet) AddKey(ctx context.Context, user, public string, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		files, err := secrets.AddUserKey(f.Layout, user, public)
@@ -82,16 +83,21 @@ func (f *Fleet) AddKey(ctx context.Context, user, public string, o ChangeOptions
 		if err != nil {
 			return err
 		}
+		public := secrets.NormalizeRecipient(public)
+		i := slices.IndexFunc(users, func(holder secrets.Holder) bool { return holder.Name == user })
+		var beside []string
+		if i >= 0 {
+			beside = without(users[i].Recipients(), []string{public})
+		}
+		reads := everything
+		if _, err := f.clan(); err == nil && len(beside) > 0 {
+			reads = func(e envelope) bool { return overlap(e.readers, beside) }
+		}
 		c.message = "feat(vars): add administrator " + user
-		if err := c.admit(ctx, f, "administrator "+user, public, files); err != nil {
+		if err := c.admit(ctx, f, "administrator "+user, public, files, reads); err != nil || i < 0 {
 			return err
 		}
-		i := slices.IndexFunc(users, func(holder secrets.Holder) bool { return holder.Name == user })
-		if i < 0 {
-			return nil
-		}
-		public := secrets.NormalizeRecipient(public)
-		return c.documents(ctx, f, c.admitStep(without(users[i].Recipients(), []string{public}), public), o)
+		return c.documents(ctx, f, c.admitStep(beside, public), o)
 	})
 }
 
@@ -120,11 +126,13 @@ func (c *keysChange) setRecovery(ctx context.Context, f *Fleet, public string) e
 		return err
 	}
 	c.message = "feat(vars): set the recovery key"
-	return c.admit(ctx, f, "the recovery key", public, files)
+	return c.admit(ctx, f, "the recovery key", public, files, everything)
 }
 
-// admit lets a key read everything. It only ever adds a reader.
-func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, files []secrets.File) error {
+func everything(envelope) bool { return true }
+
+// admit lets a key read what it is to read. It only ever adds a reader.
+func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, files []secrets.File, reads func(envelope) bool) error {
 	public = secrets.NormalizeRecipient(public)
 	owners, err := f.owners()
 	if err != nil {
@@ -142,7 +150,7 @@ func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, fi
 	}
 	after := f.with(files)
 	for _, e := range all {
-		if slices.Contains(e.readers, public) {
+		if slices.Contains(e.readers, public) || !reads(e) {
 			continue
 		}
 		readers := append(slices.Clone(e.readers), public)

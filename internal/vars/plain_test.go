@@ -367,6 +367,24 @@ func TestSecretsAreAudited(t *testing.T) {
 	}
 }
 
+// Another key of somebody who reads only some secrets opens no more than those,
+// whoever adds it and however often.
+func TestAddKeyOfLimitedUser(t *testing.T) {
+	w, others := plainWorld(t)
+	w.setSecret("own", "value", secrets.Linked{})
+	w.setSecret("bobs", "value", secrets.Linked{Users: []string{"bob"}})
+	w.setSecret("ops", "value", secrets.Linked{Groups: []string{"ops"}})
+	public, ids := keyPair(t)
+	others = map[string]*secrets.Identities{"bob": others["bob"], "second": ids}
+	for range 2 {
+		report, err := w.fleet.AddKey(t.Context(), "bob", public, keysOptions)
+		must(t, report, err)
+		w.secret("own", "value", others)
+		w.secret("bobs", "value", others, "bob", "second")
+		w.secret("ops", "value", others, "bob", "second")
+	}
+}
+
 // sealedFor is an envelope for a key that nobody has.
 func (w *world) sealedFor(t *testing.T) string {
 	t.Helper()
