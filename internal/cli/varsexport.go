@@ -20,8 +20,9 @@ func (a *App) varsExportCmd() *cobra.Command {
 		Short: "Write values out, in plain",
 		Long: `Write the values of the selected machines (all machines, if none is named) into
 a new folder, decrypted, exactly their bytes: MACHINE/GENERATOR/FILE, and
-shared/GENERATOR/FILE. Only you can enter the folder; remove it when it has served.
-` + "`fleet vars import`" + ` reads such a folder.`,
+shared/GENERATOR/FILE, in the layout of clan just as clan vars export does. Only
+you can enter the folder; remove it when it has served. fleet vars import reads
+such a folder.`,
 		Example: `  fleet vars export /dev/shm/values
   fleet vars export cinnabar /dev/shm/cinnabar`,
 		Args: cobra.MinimumNArgs(1),
@@ -91,7 +92,7 @@ func (a *App) varsImportCmd() *cobra.Command {
 		Use:   "import FOLDER",
 		Short: "Take over values from a folder",
 		Long: `Take over values that lie in plain in a folder, as MACHINE/GENERATOR/FILE and
-shared/GENERATOR/FILE, exactly their bytes. Each must be declared. All are taken
+shared/GENERATOR/FILE or as clan vars export writes them, exactly their bytes. Each must be declared. All are taken
 over at once or, where one is wrong, none. A value that exists and is another is
 replaced only with --replace.`,
 		Example: `  fleet vars import /dev/shm/values --dry-run

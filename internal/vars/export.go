@@ -16,7 +16,13 @@ import (
 )
 
 // An export is a folder of plain values: PLACE/GENERATOR/FILE, where PLACE is a
-// machine's name or "shared".
+// machine's name or "shared". From the layout of clan it has the form that clan
+// gives it: a machine's name comes after "per-machine", and validation hashes lie
+// beside the values. Either is read.
+const (
+	exportedMachines = "per-machine"
+	exportedHash     = ".validation-hash"
+)
 
 // Exported is one value of an [Export].
 type Exported struct {
@@ -33,8 +39,10 @@ type Export struct {
 	// Outdated are values made from other input than today's, by name.
 	Outdated []string `json:"outdated"`
 
-	root string
-	data Given
+	root   string
+	data   Given
+	clan   bool
+	hashes map[ID]string
 }
 
 // Export reads every value of the selected machines. One that cannot be read is
@@ -44,13 +52,19 @@ func (f *Fleet) Export(ctx context.Context) (*Export, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Export{Values: []Exported{}, Missing: []string{}, Outdated: []string{}, root: f.Root, data: Given{}}
+	e := &Export{Values: []Exported{}, Missing: []string{}, Outdated: []string{}, root: f.Root, data: Given{}, hashes: map[ID]string{}}
+	if _, err := f.clan(); err == nil {
+		e.clan = true
+	}
 	var errs *multierror.Error
 	for _, id := range g.order {
 		n := g.nodes[id]
 		hash, err := f.Layout.Hash(id.Machine, id.Name)
 		if err != nil {
 			return nil, err
+		}
+		if hash != "" {
+			e.hashes[id] = hash
 		}
 		for _, file := range sorted(n.Def.Files) {
 			if err := ctx.Err(); err != nil {
@@ -96,15 +110,11 @@ func (e *Export) Write(ctx context.Context, folder string) (err error) {
 			err = errors.Join(err, os.RemoveAll(partial))
 		}
 	}()
-	for _, v := range e.Values {
+	for _, id := range sortedIDs(e.data) {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("interrupted, so nothing was exported: %w", err)
 		}
-		dir := filepath.Join(partial, v.place(), v.Name)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		if err := writeNew(filepath.Join(dir, v.File), e.data[v.ID][v.File]); err != nil {
+		if err := e.writeGenerator(partial, id); err != nil {
 			return err
 		}
 	}
@@ -113,6 +123,25 @@ func (e *Export) Write(ctx context.Context, folder string) (err error) {
 		return err
 	}
 	return os.Rename(partial, folder)
+}
+
+func (e *Export) writeGenerator(folder string, id ID) error {
+	dir := filepath.Join(folder, id.place(), id.Name)
+	if e.clan && !id.Shared() {
+		dir = filepath.Join(folder, exportedMachines, id.place(), id.Name)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, file := range sorted(e.data[id]) {
+		if err := writeNew(filepath.Join(dir, file), e.data[id][file]); err != nil {
+			return err
+		}
+	}
+	if hash := e.hashes[id]; e.clan && hash != "" {
+		return writeNew(filepath.Join(dir, exportedHash), []byte(hash))
+	}
+	return nil
 }
 
 // fits tells whether an export may be written to the folder.
@@ -146,7 +175,9 @@ func writeNew(name string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// ReadExport reads a folder that [Export.Write] made, or a person in its form.
+// ReadExport reads a folder that [Export.Write] or clan made, or a person in
+// their form. Validation hashes are passed over: values that a person brings are
+// taken to be what is wanted today.
 // It takes regular files only; a file of more than limits.FileBytes is refused.
 func ReadExport(ctx context.Context, folder string, limits Limits) (Given, error) {
 	root, err := os.OpenRoot(folder)
@@ -165,6 +196,12 @@ func ReadExport(ctx context.Context, folder string, limits Limits) (Given, error
 			return err
 		}
 		parts := strings.Split(path, "/")
+		if len(parts) == 4 && parts[0] == exportedMachines {
+			parts = parts[1:]
+		}
+		if len(parts) == 3 && parts[2] == exportedHash {
+			return nil
+		}
 		if len(parts) != 3 || !d.Type().IsRegular() {
 			errs = multierror.Append(errs, fmt.Errorf("%s is no value: files are named MACHINE/GENERATOR/FILE or shared/GENERATOR/FILE", filepath.Join(folder, path)))
 			return nil

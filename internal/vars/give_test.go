@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/secrets"
 )
 
 // give plans and gives, and wants no error.
@@ -227,6 +228,20 @@ func TestGiveCrash(t *testing.T) {
 }
 
 func TestExportImport(t *testing.T) {
+	t.Run("native", func(t *testing.T) {
+		exportImport(t, func(dir, _ string) (secrets.Layout, error) { return secrets.OpenNative(dir) },
+			"db/b/binary", "db/b/empty", "shared/ca/cert", "shared/ca/key", "web/a/binary", "web/a/empty", "web/a/line")
+	})
+	t.Run("clan", func(t *testing.T) {
+		exportImport(t, func(dir, public string) (secrets.Layout, error) {
+			return secrets.OpenClan(dir, secrets.ClanOptions{Own: []string{public}})
+		}, "per-machine/db/b/.validation-hash", "per-machine/db/b/binary", "per-machine/db/b/empty", "per-machine/web/a/binary",
+			"per-machine/web/a/empty", "per-machine/web/a/line", "shared/ca/cert", "shared/ca/key")
+	})
+}
+
+func exportImport(t *testing.T, open func(dir, public string) (secrets.Layout, error), files ...string) {
+	t.Helper()
 	binary := make([]byte, 64<<10)
 	_, _ = rand.Read(binary)
 	machines := func() map[string][]*flake.Generator {
@@ -240,7 +255,7 @@ func TestExportImport(t *testing.T) {
 		{Machine: "db", Name: "b"}:  {"empty": {}, "binary": []byte("\x00\xff\r\n")},
 		{Name: "ca"}:                {"key": []byte("ключ\n\n"), "cert": []byte("\n")},
 	}
-	w := newWorld(t, machines())
+	w := newWorldIn(t, machines(), open)
 	w.give(given)
 
 	export, err := w.fleet.Export(t.Context())
@@ -270,6 +285,9 @@ func TestExportImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff(files, sorted(snapshot(t, folder))); diff != "" {
+		t.Error(diff)
+	}
 	if data, _ := os.ReadFile(filepath.Join(folder, "shared/ca/key")); string(data) != "ключ\n\n" {
 		t.Errorf("shared/ca/key is %q", data)
 	}
@@ -278,7 +296,7 @@ func TestExportImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh := newWorld(t, machines())
+	fresh := newWorldIn(t, machines(), open)
 	fresh.give(read)
 	again, err := fresh.fleet.Export(t.Context())
 	if err != nil {
