@@ -32,7 +32,7 @@ func (f *Fleet) JoinGroup(ctx context.Context, group string, m secrets.Member, p
 		after := f.with(c.files)
 		keys, err := after.keysOf(m)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: a public key beside the name adds a user", err)
 		}
 		return c.regroup(ctx, f, after, func(e envelope, wanted []string) error {
 			if !overlap(wanted, keys) || len(without(keys, e.readers)) == 0 {
@@ -58,13 +58,15 @@ func (f *Fleet) JoinGroup(ctx context.Context, group string, m secrets.Member, p
 func (f *Fleet) LeaveGroup(ctx context.Context, group string, m secrets.Member, o ChangeOptions) (*KeysReport, error) {
 	return f.changeKeys(ctx, o, func(c *keysChange) error {
 		c.message = fmt.Sprintf("feat(vars): remove %s from group %s", m, group)
+		left, err := secrets.LeaveGroup(f.Layout, group, m)
+		if err != nil {
+			return err
+		}
 		keys, err := f.keysOf(m)
 		if err != nil {
 			return err
 		}
-		if c.files, err = secrets.LeaveGroup(f.Layout, group, m); err != nil {
-			return err
-		}
+		c.files = left
 		after := f.with(c.files)
 		var lose []envelope
 		err = c.regroup(ctx, f, after, func(e envelope, wanted []string) error {
@@ -132,7 +134,7 @@ func (f *Fleet) keysOf(m secrets.Member) ([]string, error) {
 		}
 	}
 	if err == nil {
-		err = fmt.Errorf("there is no user %s: give a public key to add them", m.Name)
+		err = fmt.Errorf("there is no user %s", m.Name)
 	}
 	return nil, err
 }
