@@ -111,8 +111,8 @@ func (a *App) showMigrated(m migrated, dryRun bool) error {
 	if dryRun {
 		moved = "Would move"
 	}
-	a.Streams.Say("%s %s, %s and %s from the layout %s to %s.", moved, plural(m.Values, "value"),
-		plural(m.MachineKeys, "machine key"), plural(m.Hashes, "hash"), m.From, m.To)
+	a.Streams.Say("%s %s, %s and the validation of %s from the layout %s to %s.", moved, plural(m.Values, "value"),
+		plural(m.MachineKeys, "machine key"), plural(m.Hashes, "generator"), m.From, m.To)
 	for _, name := range m.Stay {
 		a.Streams.Say("%s stays where it is: the layout %s has no place for it.", name, m.To)
 	}
