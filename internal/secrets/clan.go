@@ -1,7 +1,6 @@
 package secrets
 
 import (
-	"bytes"
 	"fmt"
 	"path"
 	"slices"
@@ -38,8 +37,9 @@ type ClanOptions struct {
 }
 
 const (
-	varsPerMachine = "vars/per-machine"
-	varsShared     = "vars/shared"
+	varsDir        = "vars"
+	varsPerMachine = varsDir + "/" + perMachine
+	varsShared     = varsDir + "/" + shared
 	groupsDir      = "sops/groups"
 	clanSecrets    = "sops/secrets"
 	clanKeySuffix  = "-age.key"
@@ -101,10 +101,8 @@ func clanGeneratorDir(machine, generator string) (string, error) {
 	if err := checkName("generator", generator); err != nil {
 		return "", err
 	}
-	if machine == "" {
-		return path.Join(varsShared, generator), nil
-	}
-	return path.Join(varsPerMachine, machine, generator), checkName("machine", machine)
+	dir, err := clanPlace(varsDir, machine)
+	return path.Join(dir, generator), err
 }
 
 // HashPath is where the validation hash of a generator lies.
@@ -119,11 +117,7 @@ func (c *Clan) Hash(machine, generator string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash, err := c.readFile(file)
-	if isMissing(err) {
-		return "", nil
-	}
-	return string(bytes.TrimSpace(hash)), err
+	return c.readHash(file)
 }
 
 // Exists tells whether the value is there, as a regular file.
@@ -147,59 +141,16 @@ func (c *Clan) Read(ref Ref) ([]byte, error) {
 // List gives every value on disk, sorted. What could not be a value because of
 // its name or kind is left out.
 func (c *Clan) List() ([]Ref, error) {
-	refs, err := c.listPlace(varsShared, "")
-	if err != nil {
-		return nil, err
-	}
-	machines, err := c.readDir(varsPerMachine, "machine")
-	if err != nil {
-		return nil, err
-	}
-	for _, machine := range machines {
-		own, err := c.listPlace(path.Join(varsPerMachine, machine), machine)
-		if err != nil {
-			return nil, err
-		}
-		refs = append(refs, own...)
-	}
-	slices.SortFunc(refs, compareRefs)
-	return refs, nil
-}
-
-func (c *Clan) listPlace(place, machine string) (refs []Ref, err error) {
-	generators, err := c.readDir(place, "generator")
-	if err != nil {
-		return nil, err
-	}
-	for _, generator := range generators {
-		folders, err := c.readDir(path.Join(place, generator), "folder")
-		if err != nil {
-			return nil, err
-		}
-		for _, folder := range folders {
-			files, err := c.readDir(path.Join(place, generator, folder), "file")
-			if err != nil {
-				return nil, err
-			}
-			for _, file := range files {
-				if file == clanSecret || file == clanValue {
-					refs = append(refs, Ref{Machine: machine, Generator: generator, File: folder, Secret: file == clanSecret})
-				}
-			}
-		}
-	}
-	return refs, nil
+	return c.listValues(varsDir, func(folder, file string) (isValue, secret bool) {
+		return file == clanSecret || file == clanValue, file == clanSecret
+	})
 }
 
 // Generators gives every generator that has a folder.
-func (c *Clan) Generators() (refs []Ref, err error) {
-	places := map[string]string{"": varsShared}
-	machines, err := c.readDir(varsPerMachine, "machine")
+func (c *Clan) Generators() ([]Ref, error) {
+	places, err := c.places(varsDir)
 	if err != nil {
 		return nil, err
-	}
-	for _, machine := range machines {
-		places[machine] = path.Join(varsPerMachine, machine)
 	}
 	return c.generators(places)
 }

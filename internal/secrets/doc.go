@@ -1,8 +1,8 @@
 // Package secrets holds the cryptographic and on-disk side of a fleet's values:
 // the administrator's age identities, recipients and key.json files, sops
-// envelopes, the layouts that say where a value lies in a repository, and the
-// sops files that people write beside the values, with the .sops.yaml that says
-// who is to read them.
+// envelopes and age files, the layouts that say where a value lies in a
+// repository, and the sops files that people write beside the values, with the
+// .sops.yaml that says who is to read them.
 //
 // Its contract:
 //

@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -58,6 +59,10 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("this sops file uses %s, which fleet does not read: open it with the sops program", e.Feature)
 }
 
+// NotEncrypted tells of an error that a secret lies where an encrypted file
+// belongs, perhaps in plain: [ErrNotSops], [ErrNotAge].
+func NotEncrypted(err error) bool { return errors.Is(err, ErrNotSops) || errors.Is(err, ErrNotAge) }
+
 // NameError says that a name cannot be part of a path in the repository.
 type NameError struct {
 	Kind   string // machine, generator, file or user
@@ -96,6 +101,10 @@ const (
 	ErrNoAdmin = constError("the repository names no administrator under sops/users: add yourself with `fleet vars keys init`")
 	// ErrNotSops says that a file is not a sops envelope, perhaps plaintext.
 	ErrNotSops = constError("not a sops file")
+	// ErrNotAge says that a file is not an age file, perhaps plaintext.
+	ErrNotAge = constError("not an age file")
+	// ErrInFlake says that the administrators are no matter of files.
+	ErrInFlake = constError("the administrators of this fleet are named in its flake: change vars.settings.recipients there (default, or hosts.MACHINE), then run `fleet vars fix`")
 	// ErrMACMismatch says that an envelope was changed by something that did not
 	// know its data key.
 	ErrMACMismatch = constError("the file was changed after it was encrypted: restore it from git")

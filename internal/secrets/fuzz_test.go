@@ -60,6 +60,47 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
+// FuzzAgeFile feeds foreign text to the reader of age files: it is refused, or what
+// comes out was authenticated.
+func FuzzAgeFile(f *testing.F) {
+	key, err := os.ReadFile("testdata/envelopes/key.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	ids, err := ParseIdentities("key.txt", key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	sealed, err := sealAge(f.Context(), []byte("hunter2\n"), append(ids.Recipients(), aliceKey, sshKey))
+	if err != nil {
+		f.Fatal(err)
+	}
+	parsed, err := parseAge(sealed)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed)
+	f.Add(parsed.data)
+	f.Add([]byte(ageMagic + "-> X25519 x\n\n--- x\n"))
+	f.Add([]byte("-----BEGIN AGE ENCRYPTED FILE-----\n-----END AGE ENCRYPTED FILE-----\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := parseAge(data)
+		if err != nil {
+			if file != nil || !NotEncrypted(err) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%v (%v)", file, err)
+			}
+			return
+		}
+		plain, err := file.open(t.Context(), ids)
+		if err != nil && plain != nil {
+			t.Error("a plaintext with an error")
+		}
+		if err == nil && string(plain) != "hunter2\n" {
+			t.Errorf("forged: %q", plain)
+		}
+	})
+}
+
 func FuzzKeyFile(f *testing.F) {
 	for _, seed := range []string{
 		aliceKey, sshKey, "[]", "{}", `[{"publickey":"` + aliceKey + `","type":"age"}]`, `{"publickey":"0123","type":"pgp"}`, "null", "[null]",

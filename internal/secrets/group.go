@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -45,8 +46,12 @@ func (g Group) has(m Member) bool {
 // not exist; nothing if they are. The secrets of the group are not yet readable
 // for them: [Rewrap] them.
 func JoinGroup(l Layout, group string, m Member) ([]File, error) {
-	if _, isClan := l.(*Clan); !isClan {
-		return nil, fmt.Errorf("the layout of this fleet has no groups: every administrator reads everything")
+	switch l.(type) {
+	case *Clan:
+	case *Age:
+		return nil, ErrInFlake
+	default:
+		return nil, errors.New("the layout of this fleet has no groups: every administrator reads everything")
 	}
 	for kind, name := range map[string]string{"group": group, "member": m.Name} {
 		if err := checkName(kind, name); err != nil {

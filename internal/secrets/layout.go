@@ -1,5 +1,7 @@
 package secrets
 
+import "path"
+
 // Ref names one value of a fleet, or with [KeyRef] and [PlainRef] another
 // encrypted file. It can be the key of a map.
 type Ref struct {
@@ -107,13 +109,15 @@ type Layout interface {
 
 	// Users are the administrators, sorted by name.
 	Users() ([]Holder, error)
-	// UserKeyPath is the key.json of an administrator.
+	// UserKeyPath is the key.json of an administrator; [ErrInFlake] where there is
+	// none.
 	UserKeyPath(user string) (string, error)
 	// Groups are named sets of readers; none in a layout without.
 	Groups() ([]Group, error)
 	// Recovery is the recovery key; it has no keys if there is none.
 	Recovery() (Holder, error)
-	// RecoveryKeyPath is the key.json of the recovery key.
+	// RecoveryKeyPath is the key.json of the recovery key; empty where there cannot
+	// be one.
 	RecoveryKeyPath() string
 
 	// Survey looks for what is wrong with the folders as such.
@@ -125,3 +129,6 @@ type Layout interface {
 	// Close releases the repository.
 	Close() error
 }
+
+// Folders are those that belong to the values of a fleet, in whatever layout.
+func Folders() []string { return []string{"sops", varsDir, ageSecrets, path.Dir(ageMachines)} }

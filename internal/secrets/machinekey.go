@@ -57,16 +57,19 @@ func newMachineKey(ctx context.Context, l Layout, machine string, now time.Time)
 	if err != nil {
 		return Holder{}, nil, err
 	}
+	holder := Holder{Name: machine, Keys: []Key{{PublicKey: public, Type: "age"}}}
+	announced, err := FormatKeys(holder.Keys)
+	if err != nil {
+		return Holder{}, nil, err
+	}
+	if s, ok := l.(sealer); ok {
+		announced, private = s.pair(public, private, now)
+	}
 	sealed, err := Seal(ctx, l, KeyRef(machine), private, nil, now)
 	if err != nil {
 		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
 	}
-	holder := Holder{Name: machine, Keys: []Key{{PublicKey: public, Type: "age"}}}
-	keyFile, err := FormatKeys(holder.Keys)
-	if err != nil {
-		return Holder{}, nil, err
-	}
-	return holder, append([]File{{Path: keyPath, Data: keyFile}}, sealed...), nil
+	return holder, append([]File{{Path: keyPath, Data: announced}}, sealed...), nil
 }
 
 // keyPaths are the files with the two halves of a machine's key.
@@ -78,15 +81,12 @@ func keyPaths(l Layout, machine string) (public, private string, err error) {
 }
 
 // MachinePrivateKey decrypts the private key of a machine (the line
-// AGE-SECRET-KEY-1… without a newline) and checks that it belongs to the
-// machine's key.json: [KeyMismatchError]. A machine that brought its own key
+// AGE-SECRET-KEY-1… without a newline; in the layout [Age] with the comments of
+// age-keygen above it) and checks that it belongs to the machine's public key:
+// [KeyMismatchError]. A machine that brought its own key
 // gives [fs.ErrNotExist].
 func MachinePrivateKey(ctx context.Context, l Layout, machine string, ids *Identities) ([]byte, error) {
 	holder, err := l.Machine(machine)
-	if err != nil {
-		return nil, err
-	}
-	envelope, err := l.Read(KeyRef(machine))
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +94,9 @@ func MachinePrivateKey(ctx context.Context, l Layout, machine string, ids *Ident
 	if err != nil {
 		return nil, err
 	}
-	plain, err := Decrypt(ctx, envelope, ids)
+	plain, err := Open(ctx, l, KeyRef(machine), ids)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", privatePath, err)
+		return nil, err
 	}
 	found, err := ParseIdentities(privatePath, plain)
 	if err != nil {

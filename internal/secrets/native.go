@@ -1,7 +1,6 @@
 package secrets
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"path"
@@ -116,11 +115,7 @@ func (n *Native) Hash(machine, generator string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash, err := n.readFile(file)
-	if isMissing(err) {
-		return "", nil
-	}
-	return string(bytes.TrimSpace(hash)), err
+	return n.readHash(file)
 }
 
 // List gives every value on disk, sorted. What could not be a value because of

@@ -20,9 +20,6 @@ const (
 	keyName     = "key.json"
 )
 
-// Close releases the repository.
-func (p people) Close() error { return p.root.Close() }
-
 // Machine reads the public key of a machine.
 func (p people) Machine(name string) (Holder, error) {
 	file, err := p.MachineKeyPath(name)
@@ -72,18 +69,6 @@ func (p people) UserKeyPath(user string) (string, error) {
 		return "", err
 	}
 	return path.Join(usersDir, user, keyName), nil
-}
-
-func (p people) readKeys(file string) ([]Key, error) {
-	data, err := p.readFile(file)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := ParseKeys(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return keys, nil
 }
 
 // ageRecipients refuses to leave a key out because it is of another kind.

@@ -9,9 +9,11 @@ import (
 // sealer is a layout whose encrypted files are no sops files.
 type sealer interface {
 	// seal encrypts a value, and notes its recipients where that is needed.
-	seal(ref Ref, plain []byte, recipients []string) ([]File, error)
+	seal(ctx context.Context, ref Ref, plain []byte, recipients []string) ([]File, error)
 	open(ctx context.Context, ref Ref, ids *Identities) ([]byte, error)
 	readers(ref Ref) ([]string, error)
+	// pair is the new key of a machine as its two files hold it.
+	pair(public string, private []byte, now time.Time) (announced, plain []byte)
 }
 
 // Seal gives the files that hold a value: encrypted to [Layout.Wanted] and
@@ -27,7 +29,7 @@ func Seal(ctx context.Context, l Layout, ref Ref, plain []byte, machines []Holde
 		return nil, fmt.Errorf("who is to read %s: %w", ref, err)
 	}
 	if s, ok := l.(sealer); ok {
-		return s.seal(ref, plain, recipients)
+		return s.seal(ctx, ref, plain, recipients)
 	}
 	admins, err := l.AdminRecipients()
 	if err != nil {
@@ -80,7 +82,7 @@ func Open(ctx context.Context, l Layout, ref Ref, ids *Identities) ([]byte, erro
 }
 
 // Readers gives the public keys that a secret which exists is encrypted to,
-// sorted. What is not encrypted is [ErrNotSops].
+// sorted. What is not encrypted is [NotEncrypted].
 func Readers(l Layout, ref Ref) ([]string, error) {
 	if s, ok := l.(sealer); ok {
 		return s.readers(ref)
@@ -95,7 +97,7 @@ func Readers(l Layout, ref Ref) ([]string, error) {
 // Regrant gives what makes exactly these recipients read a secret that exists.
 // The value stays, and so does the data key: it is for adding readers.
 func Regrant(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities) ([]File, error) {
-	return again(l, ref, recipients, func() ([]byte, error) { return Open(ctx, l, ref, ids) }, func(envelope []byte) ([]byte, error) {
+	return again(ctx, l, ref, recipients, ids, func(envelope []byte) ([]byte, error) {
 		return Rewrap(ctx, envelope, recipients, ids)
 	})
 }
@@ -103,18 +105,18 @@ func Regrant(ctx context.Context, l Layout, ref Ref, recipients []string, ids *I
 // Revoke is Regrant with a new data key: it is for taking readers out, who know
 // the old one. See [Reencrypt].
 func Revoke(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities, now time.Time) ([]File, error) {
-	return again(l, ref, recipients, func() ([]byte, error) { return Open(ctx, l, ref, ids) }, func(envelope []byte) ([]byte, error) {
+	return again(ctx, l, ref, recipients, ids, func(envelope []byte) ([]byte, error) {
 		return Reencrypt(ctx, envelope, recipients, ids, now)
 	})
 }
 
-func again(l Layout, ref Ref, recipients []string, open func() ([]byte, error), envelope func([]byte) ([]byte, error)) ([]File, error) {
+func again(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities, envelope func([]byte) ([]byte, error)) ([]File, error) {
 	if s, ok := l.(sealer); ok {
-		plain, err := open()
+		plain, err := Open(ctx, l, ref, ids)
 		if err != nil {
 			return nil, err
 		}
-		return s.seal(ref, plain, recipients)
+		return s.seal(ctx, ref, plain, recipients)
 	}
 	before, err := l.Read(ref)
 	if err != nil {

@@ -16,8 +16,9 @@ type Survey struct {
 	Machines []string
 	// Damaged are the key.json files that cannot be used, and why.
 	Damaged []FileError
-	// Recovery tells whether there is a recovery key.
-	Recovery bool
+	// Risk says how every secret could be lost at once, and what helps against it;
+	// "" if nothing is known.
+	Risk string
 	// Dangling are symbolic links that lead nowhere or out of the repository.
 	Dangling []string
 	// Hidden are files with a leading dot, validation hashes aside.
@@ -87,7 +88,9 @@ func (p people) survey(keys []Ref, recovery, values string, folders ...string) (
 		}
 	}
 	_, err = p.usableKeys(recovery)
-	s.Recovery = err == nil
+	if err != nil {
+		s.Risk = "there is no recovery key: when the administrators lose their keys every secret is lost; make one that is kept offline with `fleet vars keys add --recovery --new`"
+	}
 	known := slices.ContainsFunc(s.Damaged, func(d FileError) bool { return d.Path == recovery })
 	if err != nil && !isMissing(err) && !known {
 		s.Damaged = append(s.Damaged, FileError{recovery, err})
@@ -101,8 +104,8 @@ func (p people) survey(keys []Ref, recovery, values string, folders ...string) (
 }
 
 // usableKeys reads a key.json that fleet can encrypt to.
-func (p people) usableKeys(file string) ([]string, error) {
-	data, err := p.readFile(file)
+func (t worktree) usableKeys(file string) ([]string, error) {
+	data, err := t.readFile(file)
 	if err != nil {
 		return nil, err
 	}

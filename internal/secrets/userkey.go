@@ -7,6 +7,14 @@ import (
 	"strings"
 )
 
+// Admission says how whoever holds a key becomes an administrator.
+func Admission(l Layout) string {
+	if _, isAge := l.(*Age); isAge {
+		return "add your key to vars.settings.recipients in the flake; somebody who is named there already then runs `fleet vars fix`"
+	}
+	return "`fleet vars keys init` adds yours"
+}
+
 // AddUserKey gives the key.json of an administrator with the public key added,
 // or nothing if it is already there. Secrets that exist are not yet readable
 // with it: [Rewrap] them.
@@ -78,6 +86,9 @@ func RemoveUserKey(l Layout, user, public string) ([]File, []string, error) {
 // SetRecoveryKey gives the key.json of the recovery key, or nothing if it is
 // that already. Another one that is there is not replaced.
 func SetRecoveryKey(l Layout, public string) ([]File, error) {
+	if l.RecoveryKeyPath() == "" {
+		return nil, ErrInFlake
+	}
 	public = NormalizeRecipient(public)
 	if _, err := parseRecipient(public); err != nil {
 		return nil, err

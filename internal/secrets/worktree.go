@@ -1,7 +1,9 @@
 package secrets
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -21,6 +23,9 @@ func openWorktree(dir string) (worktree, error) {
 	root, err := os.OpenRoot(dir)
 	return worktree{root: root}, err
 }
+
+// Close releases the repository.
+func (t worktree) Close() error { return t.root.Close() }
 
 // with is the tree with more files written.
 func (t worktree) with(files []File) worktree {
@@ -43,6 +48,28 @@ func (t worktree) readFile(name string) ([]byte, error) {
 		return file.Data, nil
 	}
 	return t.root.ReadFile(name)
+}
+
+// readKeys reads a key.json.
+func (t worktree) readKeys(file string) ([]Key, error) {
+	data, err := t.readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := ParseKeys(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return keys, nil
+}
+
+// readHash reads a validation hash; "" if there is none.
+func (t worktree) readHash(file string) (string, error) {
+	hash, err := t.readFile(file)
+	if isMissing(err) {
+		return "", nil
+	}
+	return string(bytes.TrimSpace(hash)), err
 }
 
 // isFile tells whether there is a regular file; something else is an error.

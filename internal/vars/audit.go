@@ -90,8 +90,8 @@ func (f *Fleet) auditLeftovers(a *Audit, r *repo, survey *secrets.Survey) {
 
 // auditPeople notes how easily all secrets could be lost.
 func (f *Fleet) auditPeople(a *Audit, survey *secrets.Survey) error {
-	if !survey.Recovery {
-		a.Notes = append(a.Notes, "there is no recovery key: when the administrators lose their keys every secret is lost; make one that is kept offline with `fleet vars keys add --recovery --new`")
+	if survey.Risk != "" {
+		a.Notes = append(a.Notes, survey.Risk)
 	}
 	if len(survey.Damaged) > 0 {
 		return nil
@@ -171,11 +171,15 @@ func (f *Fleet) auditOrphans(a *Audit, survey *secrets.Survey) error {
 }
 
 func (f *Fleet) addOrphan(a *Audit, ref secrets.Ref, problem string) error {
-	file, err := f.Layout.Path(ref)
+	gone, err := secrets.Remove(f.Layout, ref)
 	if err != nil {
 		return err
 	}
-	a.add(machinesOf(ref), ref.String(), problem, "run `git rm "+file+"`")
+	var files []string
+	for _, file := range gone {
+		files = append(files, file.Path)
+	}
+	a.add(machinesOf(ref), ref.String(), problem, "run `git rm "+strings.Join(files, " ")+"`")
 	return nil
 }
 
