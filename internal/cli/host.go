@@ -104,6 +104,7 @@ func (s *session) reevaluate(ctx context.Context, machine string, toplevel bool)
 	if failed := evaluated.Failed[machine]; failed != nil {
 		return nil, failed
 	}
+	s.known = evaluated.Details
 	return evaluated.Details[machine], nil
 }
 

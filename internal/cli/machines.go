@@ -221,7 +221,7 @@ func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error
 		return nil, err
 	}
 	defer layout.Close()
-	ids, err := s.identities(ctx)
+	ids, err := s.identitiesFor(ctx, layout)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,8 @@ type session struct {
 	fleet  *flake.Fleet
 	dialer ssh.Dialer // of all hosts
 
+	known map[string]*flake.Details // evaluated last
+
 	keysOnce sync.Once
 	keys     *secrets.Identities
 	keysErr  error
@@ -154,6 +156,9 @@ func (a *App) evaluate(ctx context.Context, args []string, all, toplevel bool) (
 		return nil, err
 	}
 	evaluated, err := s.loader.Details(ctx, s.fleet, names, toplevel)
+	if err == nil {
+		s.known = evaluated.Details
+	}
 	return &evaluation{s, names, evaluated}, err
 }
 
@@ -162,6 +167,15 @@ func (a *App) evaluate(ctx context.Context, args []string, all, toplevel bool) (
 func (s *session) identities(ctx context.Context) (*secrets.Identities, error) {
 	s.keysOnce.Do(func() { s.keys, s.keysErr = secrets.LoadIdentities(ctx, s.secretsEnv()) })
 	return s.keys, s.keysErr
+}
+
+// identitiesFor are those, and whatever else clan looks for in the layout.
+func (s *session) identitiesFor(ctx context.Context, layout secrets.Layout) (*secrets.Identities, error) {
+	ids, err := s.identities(ctx)
+	if _, isAge := layout.(*secrets.Age); err != nil || !isAge {
+		return ids, err
+	}
+	return ids.WithAge(s.secretsEnv())
 }
 
 func (a *App) secretsEnv() secrets.Env {

@@ -42,6 +42,9 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 		s.Streams.Say("%s", recovered)
 		layout, err = s.layout(details, ids.Recipients())
 	}
+	if err == nil {
+		ids, err = s.identitiesFor(ctx, layout)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -302,6 +305,13 @@ func (a *App) keysInit(ctx context.Context, user string, commit bool) error {
 	if report.Path != "" {
 		a.Streams.Say("Wrote %s.", report.Path)
 	}
-	a.Streams.Say("You are administrator %s with %s.", report.User, report.PublicKey)
+	switch {
+	case report.Next != "":
+		a.Streams.Say("Your public key is %s. Next: %s.", report.PublicKey, report.Next)
+	case report.User == report.PublicKey: // named by the flake
+		a.Streams.Say("You are an administrator with %s.", report.PublicKey)
+	default:
+		a.Streams.Say("You are administrator %s with %s.", report.User, report.PublicKey)
+	}
 	return nil
 }

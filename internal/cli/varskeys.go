@@ -214,6 +214,9 @@ The recovery key reads everything and belongs to nobody: keep it away from all
 computers. With --new it is made here; its private part is printed once on the
 terminal or written to --out FILE (mode 0600), and kept nowhere else.
 
+Where clan keeps secrets in its store age, the flake names the administrators:
+change vars.settings.recipients there and run fleet vars fix.
+
 In the layout of clan, --group GROUP makes a user, or with --machine a machine, a
 member of a group instead: they read what the group reads. A new user brings a key.
 There, another key of a user reads what their others do, which may be less than

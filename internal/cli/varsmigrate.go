@@ -71,6 +71,9 @@ func (a *App) varsMigrate(ctx context.Context, o migrateOptions) error {
 	if err != nil {
 		return err
 	}
+	if from == secrets.KindAge {
+		return errors.New("the secrets lie in clan's store age, which is moved in plain: `fleet vars export FOLDER`, then set vars.settings.secretStore in the flake, then `fleet vars import FOLDER`")
+	}
 	result := migrated{From: from, To: to, Migration: &vars.Migration{Stay: []string{}, Notes: []string{}, Paths: []string{}}}
 	if from != "" && from != to {
 		if result.Migration, err = s.migrate(ctx, dir, from, to, o); err != nil {

@@ -81,7 +81,8 @@ func (f *Fleet) checkKey(ctx context.Context, g *Graph, people *readers, machine
 	}
 	a, err := people.auditKey(machine)
 	if err != nil {
-		return nil // it was said above
+		finding.Problem, finding.Mend = "who is to read its private key cannot be told: "+err.Error(), mendAudit(err)
+		return []Finding{finding}
 	}
 	var findings []Finding
 	finding.Mend = "run `fleet vars fix " + machine + "`"
@@ -98,6 +99,16 @@ func (f *Fleet) checkKey(ctx context.Context, g *Graph, people *readers, machine
 		findings = append(findings, finding)
 	}
 	return findings
+}
+
+// mendAudit says what helps where readers cannot be compared with whom there
+// should be.
+func mendAudit(err error) string {
+	var nobody *secrets.NoRecipientsError
+	if errors.As(err, &nobody) {
+		return "then run `fleet vars fix`"
+	}
+	return "restore it from git"
 }
 
 // restoreKeys says how two halves of a key come to fit again.
@@ -152,12 +163,12 @@ func (f *Fleet) checkGenerator(ctx context.Context, n *Node, people *readers) (f
 			continue
 		}
 		a, err := people.audit(n, file)
-		if errors.Is(err, secrets.ErrNotSops) {
+		if secrets.NotEncrypted(err) {
 			add(file, err.Error()+", so it may lie there in plain", "restore it from git; if it is the secret itself, everybody who has the repository knows it: run `"+generate+" --regenerate "+n.Name+"`")
 			continue
 		}
 		if err != nil {
-			add(file, err.Error(), "restore it from git")
+			add(file, err.Error(), mendAudit(err))
 			continue
 		}
 		if len(a.Lacks) > 0 {

@@ -205,7 +205,7 @@ func (r *repo) files(ctx context.Context, root *os.Root) (names []string, err er
 		return nil, err
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
-		return strings.HasPrefix(name, "sops/") || strings.HasPrefix(name, "vars/")
+		return slices.ContainsFunc(secrets.Folders(), func(folder string) bool { return strings.HasPrefix(name, folder+"/") })
 	})
 	slices.Sort(names)
 	return slices.Compact(names), nil

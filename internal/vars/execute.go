@@ -140,11 +140,20 @@ func (r *run) generate(ctx context.Context, step Step) (map[string][]byte, error
 			return nil, fmt.Errorf("generator %s: %w", n.ID, err)
 		}
 	}
+	wanted := slices.Concat(step.Missing, step.Replaces)
+	for _, file := range wanted {
+		// It fails before it has made what cannot be encrypted.
+		if ref := n.ref(file); ref.Secret {
+			if _, err := r.Layout.Wanted(ref, r.readers.holders(n, file, nil)); err != nil {
+				return nil, fmt.Errorf("generator %s: who is to read %s: %w", n.ID, ref, err)
+			}
+		}
+	}
 	outputs, err := r.outputs(ctx, step, n)
 	if err != nil {
 		return nil, err
 	}
-	return r.declared(n, outputs, slices.Concat(step.Missing, step.Replaces))
+	return r.declared(n, outputs, wanted)
 }
 
 // outputs are the files that the script of a step writes, or what takes its place.

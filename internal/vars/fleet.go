@@ -48,6 +48,9 @@ func (f *Fleet) Plan(ctx context.Context, req Request) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := f.otherStore(p); err != nil {
+		return nil, err
+	}
 	if len(p.Steps)+len(p.MachineKeys) > 0 {
 		admins, err := f.Layout.AdminRecipients()
 		if err != nil {
@@ -55,7 +58,7 @@ func (f *Fleet) Plan(ctx context.Context, req Request) (*Plan, error) {
 		}
 		// An age plugin's identity need not tell its public key.
 		if own := f.Identities.Recipients(); (len(own) > 0 || f.Identities.Require() != nil) && !slices.ContainsFunc(own, func(k string) bool { return slices.Contains(admins, k) }) {
-			p.Notes = append(p.Notes, "none of your keys is among those of the administrators, so you will not be able to read what is made; `fleet vars keys init` adds yours")
+			p.Notes = append(p.Notes, "none of your keys is among those of the administrators, so you will not be able to read what is made; "+secrets.Admission(f.Layout))
 		}
 	}
 	r, err := openRepo(ctx, f.Root, f.Env)
@@ -66,6 +69,35 @@ func (f *Fleet) Plan(ctx context.Context, req Request) (*Plan, error) {
 		p.Notes = append(p.Notes, "a run was interrupted here; the next `fleet vars generate` completes it first")
 	}
 	return p, nil
+}
+
+// otherStore refuses to make what clan's other store holds, when the flake has
+// changed the store: the machines would get new secrets without anybody's having
+// said so.
+func (f *Fleet) otherStore(p *Plan) error {
+	var found []string
+	for _, step := range p.Steps {
+		if slices.Contains(p.Request.Regenerate, step.Name) {
+			continue
+		}
+		for _, file := range step.Missing {
+			ref := p.graph.nodes[step.ID].ref(file)
+			if !ref.Secret {
+				continue
+			}
+			place, err := secrets.InOtherStore(f.Layout, ref)
+			if err != nil {
+				return err
+			}
+			if place != "" {
+				found = append(found, place)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of the secrets that are missing lie in clan's other store (%s): to keep them, set vars.settings.secretStore back and run `fleet vars export FOLDER`, then set it anew and run `fleet vars import FOLDER`; to make others, name their generators with --regenerate", len(found), abbreviate(found))
 }
 
 // Recover completes what an interrupted run has left, and says what it did; ""

@@ -54,7 +54,9 @@ func newWorldIn(t testing.TB, machines map[string][]*flake.Generator, open func(
 	t.Cleanup(func() { _ = layout.Close() })
 	w.fleet = &Fleet{Root: w.root, Layout: layout, Inventory: &flake.Inventory{Machines: map[string]flake.Machine{}}, Env: os.Environ()}
 	w.fleet.Identities, w.private = identities(t, private), private
-	w.admin("alice", public)
+	if _, isAge := layout.(*secrets.Age); !isAge { // there the flake names them
+		w.admin("alice", public)
+	}
 	w.opts = RunOptions{
 		Builder: testNix(t), Now: time.Now,
 		OnEvent: func(e Event) { w.events = append(w.events, e) },

@@ -33,6 +33,8 @@ type KeysInitReport struct {
 	IdentityFile string `json:"identityFile,omitempty"`
 	// Path is the key.json if it was written.
 	Path string `json:"path,omitempty"`
+	// Next is what is to be done where no file says who is an administrator.
+	Next string `json:"next,omitempty"`
 }
 
 // KeysInit makes the user an administrator of the fleet: with an age key that
@@ -65,6 +67,10 @@ func (f *Fleet) KeysInit(ctx context.Context, opts KeysInitOptions) (*KeysInitRe
 		report.PublicKey, report.IdentityFile = public, opts.IdentityFile
 	}
 	files, err := secrets.AddUserKey(f.Layout, report.User, report.PublicKey)
+	if errors.Is(err, secrets.ErrInFlake) {
+		report.User, report.Next = "", secrets.Admission(f.Layout)
+		return report, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,8 @@ type HeldKey struct {
 	PublicKey string     `json:"publicKey"`
 	// Own says that its private part is at hand.
 	Own bool `json:"own"`
-	// Secrets and MachineKeys count what can be read with it.
+	// Secrets and MachineKeys count what can be read with it, of secrets also what
+	// a machine reads whose key can be.
 	Secrets     int `json:"secrets"`
 	MachineKeys int `json:"machineKeys"`
 }
@@ -92,13 +93,17 @@ func (f *Fleet) ListKeys(ctx context.Context) (*Keys, error) {
 		list.Damaged = append(list.Damaged, err.Error())
 	}
 	own := f.Identities.Recipients()
+	reads := through(holders, all)
 	known := map[string]bool{}
 	add := func(kind HolderKind, name, public, normal string) {
 		known[normal] = true
+		if name == public { // who is named by the flake has no other
+			name = ""
+		}
 		key := HeldKey{Kind: kind, Name: name, PublicKey: public, Own: slices.Contains(own, normal)}
 		for _, e := range all {
 			switch {
-			case !slices.Contains(e.readers, normal):
+			case !reads(normal, e):
 			case e.ref.IsKey():
 				key.MachineKeys++
 			default:
@@ -125,6 +130,30 @@ func (f *Fleet) ListKeys(ctx context.Context) (*Keys, error) {
 		}
 	}
 	return list, nil
+}
+
+// through tells whether a key opens an encrypted file, be it by opening the key of
+// a machine first.
+func through(holders []holder, all []envelope) func(key string, e envelope) bool {
+	private := map[string][]string{} // machine → who reads its private key
+	for _, e := range all {
+		if e.ref.IsKey() {
+			private[e.ref.Machine] = e.readers
+		}
+	}
+	behind := map[string][]string{} // the same, by its public key
+	for _, h := range holders {
+		if h.kind == HolderMachine {
+			for _, key := range h.Recipients() {
+				behind[key] = append(behind[key], private[h.Name]...)
+			}
+		}
+	}
+	return func(key string, e envelope) bool {
+		return slices.ContainsFunc(e.readers, func(reader string) bool {
+			return reader == key || !e.ref.IsKey() && slices.Contains(behind[reader], key)
+		})
+	}
 }
 
 // holder is somebody with keys in the repository.

@@ -133,8 +133,12 @@ func (f *Fleet) checkFile(ctx context.Context, ref secrets.Ref, people *readers)
 	}
 	a, _, err := people.auditNoted(ref)
 	switch {
-	case errors.Is(err, secrets.ErrNotSops):
-		add(secrets.ErrNotSops.Error()+", so it may lie there in plain", "restore it from git; if it is the secret itself, everybody who has the repository knows it")
+	case secrets.NotEncrypted(err):
+		what := secrets.ErrNotSops
+		if errors.Is(err, secrets.ErrNotAge) {
+			what = secrets.ErrNotAge
+		}
+		add(what.Error()+", so it may lie there in plain", "restore it from git; if it is the secret itself, everybody who has the repository knows it")
 		return findings
 	case err != nil:
 		add(err.Error(), "restore it from git")

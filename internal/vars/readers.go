@@ -17,6 +17,8 @@ type readers struct {
 	broken map[string]error
 	names  map[string]string // public key → whose it is
 	admins []string
+	// nobody says that there are no administrators.
+	nobody error
 }
 
 // audit compares who can read a secret with who should, by name.
@@ -47,7 +49,7 @@ func (f *Fleet) readers() (*readers, error) {
 	if err != nil && !errors.Is(err, secrets.ErrNoAdmin) {
 		return nil, err
 	}
-	r.admins = admins
+	r.admins, r.nobody = admins, err
 	recovery, err := f.Layout.Recovery()
 	if err != nil {
 		return nil, err
