@@ -24,7 +24,7 @@ func (a *App) machinesCmd() *cobra.Command {
 		"  fleet machines list\n  fleet machines update --all\n  fleet machines status tag:server")
 	cmd.AddCommand(
 		a.machinesListCmd(), a.machinesBuildCmd(), a.machinesDiffCmd(), a.machinesUpdateCmd(), a.machinesAttachCmd(),
-		a.machinesStatusCmd(), a.machinesGenerationsCmd(), a.machinesExecCmd(),
+		a.machinesStatusCmd(), a.machinesGenerationsCmd(), a.machinesRollbackCmd(), a.machinesExecCmd(),
 	)
 	return cmd
 }

@@ -74,7 +74,7 @@ func standing(g deploy.Generation) string {
 	for _, w := range []struct {
 		is   bool
 		word string
-	}{{g.Current, "current"}, {g.Running, "running"}, {g.Booted, "booted"}} {
+	}{{g.Current, "current"}, {g.Running, "running"}, {g.Booted, "booted"}, {g.Gone, "gone"}} {
 		if w.is {
 			words = append(words, w.word)
 		}

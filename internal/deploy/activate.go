@@ -35,7 +35,7 @@ func (d *Deployer) newActivation(s Step) (Activation, error) {
 	}
 	return Activation{
 		ID:    newName(d.o.Now(), d.o.Random),
-		Class: s.Class, Out: s.Wanted.OutPath, Goal: s.Goal, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
+		Class: s.Class, Out: s.Wanted.OutPath, Goal: s.Goal, Generation: s.Generation, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
 		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm,
 	}, nil
 }

@@ -27,6 +27,8 @@ type Generation struct {
 	// where the system tells.
 	Version  string `json:"version,omitempty"`
 	Revision string `json:"revision,omitempty"`
+	// Gone tells that the store has not got its system any more.
+	Gone bool `json:"gone,omitempty"`
 	// Current is the one that the profile leads to.
 	Current bool `json:"current"`
 	// Running and Booted are for the systems that run and that were booted.
@@ -153,6 +155,8 @@ func parseGenerations(text string) (Generations, error) {
 			}
 		case "out":
 			g.System = value
+		case "gone":
+			g.Gone = true
 		case "created":
 			if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
 				g.Created = time.Unix(seconds, 0).UTC()
@@ -193,6 +197,8 @@ func (t *rootTarget) Generations(context.Context) (Generations, error) {
 		if info, err := t.root.Lstat(link); err == nil {
 			g.Created = info.ModTime().UTC()
 		}
+		_, err = t.root.Lstat(rel(g.System))
+		g.Gone = err != nil
 		for _, name := range []string{"nixos-version", "darwin-version"} {
 			if text, err := t.root.ReadFile(rel(path.Join(g.System, name))); err == nil {
 				g.Version = firstLine(string(text))

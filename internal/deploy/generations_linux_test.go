@@ -40,7 +40,7 @@ ln -s /nix/store/gone system-7-link; ln -s /nix/store/x system-x-link; echo > sy
 	want := deploy.Generations{System: tops[1], List: []deploy.Generation{
 		{Number: 1, System: tops[0], Version: "25.11.20260101", Revision: "0123456789abcdef-dirty"},
 		{Number: 2, System: tops[1], Version: "26.05", Revision: "fedcba", Current: true, Running: true},
-		{Number: 7, System: "/nix/store/gone"},
+		{Number: 7, System: "/nix/store/gone", Gone: true},
 	}}
 	inFolder := deploy.Generations{System: tops[1], List: []deploy.Generation{want.List[0], want.List[1]}}
 	inFolder.List[0].Revision, inFolder.List[1].Revision = "", ""

@@ -45,6 +45,9 @@ type Step struct {
 	// Error is Err as text.
 	Error string `json:"error,omitempty"`
 
+	// Generation is the one that Wanted is, where a machine goes back to it.
+	Generation int `json:"-"`
+
 	key []byte // the content of KeyFile, if it is to be written
 }
 

@@ -176,7 +176,11 @@ func (r *rootActivation) commit() error {
 	if r.a.Goal == Test {
 		return nil
 	}
-	if err := r.t.setProfile(r.a.Out); err != nil || r.a.Class == flake.Darwin {
+	set := r.t.setProfile
+	if r.a.Generation > 0 {
+		set = func(string) error { return r.t.switchProfile(generationLink(r.a.Generation)) }
+	}
+	if err := set(r.a.Out); err != nil || r.a.Class == flake.Darwin {
 		return err
 	}
 	if code := r.apply(r.a.Out, "boot"); code != 0 {

@@ -244,6 +244,8 @@ func parsePlan(text string) (Activation, error) {
 			a.Class = flake.Class(value)
 		case "goal":
 			a.Goal = Goal(value)
+		case "generation":
+			a.Generation = n
 		case "owner":
 			a.Owner = value
 		case "token":

@@ -90,10 +90,12 @@ func (r Result) nextCommand() string {
 	case errors.As(r.Err, &busy) && busy.ID != "":
 		return "fleet machines attach " + r.Machine
 	case r.Phase == Activate || r.Phase == Confirm:
-		return "fleet machines update " + r.Machine
+		return updateCommand(r.Machine)
 	}
 	return ""
 }
+
+func updateCommand(machine string) string { return "fleet machines update " + machine }
 
 // buildCommand tries a machine's evaluation and build again, without the machine.
 func buildCommand(machine string) string { return "fleet machines build " + machine }

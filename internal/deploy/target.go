@@ -85,6 +85,9 @@ type Activation struct {
 	Class flake.Class
 	Out   string
 	Goal  Goal
+	// Generation is the number of the generation that Out is and that the machine
+	// goes back to; 0 makes a new one.
+	Generation int
 	// Owner says who deploys, for whoever finds the machine busy.
 	Owner string
 	// Token is what the confirmation has to know. It never leaves the driver but
@@ -102,6 +105,7 @@ func (a Activation) plan() string {
 		{"out", a.Out},
 		{"class", string(a.Class)},
 		{"goal", string(a.Goal)},
+		{"generation", fmt.Sprint(a.Generation)},
 		{"owner", strings.Join(strings.Fields(a.Owner), " ")},
 		{"token", a.Token},
 		{"limit", fmt.Sprint(seconds(a.Limit))},

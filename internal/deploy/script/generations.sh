@@ -11,6 +11,7 @@ for link in /nix/var/nix/profiles/system-*-link; do
   system=$(readlink "$link") || continue
   say generation "$link"
   say out "$system"
+  [ -e "$system" ] || say gone yes
   say created "$(stat -c %Y "$link" 2>/dev/null || stat -f %m "$link")"
   version=
   for file in nixos-version darwin-version; do

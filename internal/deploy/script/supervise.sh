@@ -29,7 +29,7 @@ roots=/nix/var/nix/gcroots/fleet
 
 get() { sed -n "s/^$1=//p" "$dir/plan"; }
 out=$(get out) from=$(get from) link=$(get link) class=$(get class) goal=$(get goal)
-window=$(get window) limit=$(get limit)
+window=$(get window) limit=$(get limit) generation=$(get generation)
 # The new system may lack programs that the old one has.
 PATH=$PATH:$from/sw/bin
 export PATH
@@ -83,7 +83,11 @@ apply() {
 # commit makes the new system what the machine boots.
 commit() {
   [ "$goal" != test ] && [ ! -e "$dir/committed" ] || return 0
-  nix-env --profile "$profile" --set "$out" || return
+  if [ "${generation:-0}" -gt 0 ]; then
+    [ "$(readlink "$profile-$generation-link")" = "$out" ] && nix-env --profile "$profile" --switch-generation "$generation" || return
+  else
+    nix-env --profile "$profile" --set "$out" || return
+  fi
   [ "$class" = darwin ] || apply "$out" boot
 }
 

@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/inventory"
+	"github.com/crs58/fleet/internal/term"
+	"github.com/spf13/cobra"
+)
+
+// rollbackOptions are the flags of machines rollback.
+type rollbackOptions struct {
+	all, dryRun         bool
+	to                  int
+	confirm, activation time.Duration
+}
+
+func (a *App) machinesRollbackCmd() *cobra.Command {
+	var o rollbackOptions
+	cmd := &cobra.Command{
+		Use:   "rollback [SELECTION...]",
+		Short: "Take machines back to an earlier generation",
+		Long: `Take the selected machines back to the generation before their current one, or
+one machine to the generation that --to names, later ones too. Which generation
+that is, is said for each machine before anything is changed.
+
+Both is changed, what runs and what boots, and in the way of an update: where the
+machine cannot be reached on that generation, or units fail on it, it returns to
+where it was by itself. No generation is removed.`,
+		Example: `  fleet machines rollback cinnabar
+  fleet machines rollback cinnabar --to 41
+  fleet machines rollback tag:server --dry-run`,
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeMachines,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case cmd.Flags().Changed("to") && o.to < 1:
+				return usageError(cmd, errors.New("--to is the number of a generation, such as 41"))
+			case o.confirm < time.Second || o.activation < time.Second:
+				return usageError(cmd, errors.New("--confirm-timeout and --activation-timeout must be a second at least"))
+			}
+			return a.onTargets(cmd.Context(), args, o.all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+				if o.to > 0 && len(machines) > 1 {
+					return usageError(cmd, fmt.Errorf("--to %d is for one machine, for each has generations of its own; %d are selected", o.to, len(machines)))
+				}
+				return s.rollback(ctx, machines, o)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.all, "all", false, "all machines")
+	flags.IntVar(&o.to, "to", 0, "the generation to go to")
+	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print which generations machines would go to and do nothing")
+	flags.DurationVar(&o.confirm, "confirm-timeout", 2*time.Minute, "how long a machine waits for the confirmation before it returns")
+	flags.DurationVar(&o.activation, "activation-timeout", 30*time.Minute, "how long an activation may take before the machine returns")
+	return cmd
+}
+
+func (s *session) rollback(ctx context.Context, machines []deploy.Machine, o rollbackOptions) error {
+	var names []string
+	for _, m := range machines {
+		names = append(names, m.Name)
+	}
+	waves, err := inventory.Waves(&s.fleet.Inventory, names, inventory.Order{Last: s.thisMachine(names)})
+	if err != nil {
+		return err
+	}
+	for i, m := range machines {
+		machines[i].Wave = waves[m.Name]
+	}
+	p := s.work()
+	if o.dryRun {
+		p = s.progress()
+	}
+	options := s.updating(p, deploy.Settings{Goal: deploy.Switch, Timeouts: deploy.Timeouts{Confirm: o.confirm, Activate: o.activation}})
+	d := deploy.New(options)
+	defer d.Close()
+	plan := d.PlanRollback(ctx, machines, o.to)
+	if o.dryRun {
+		p.clear()
+		return s.showRollbackPlan(plan)
+	}
+	for _, step := range plan.Steps {
+		if step.Err == nil {
+			s.Streams.Say("%s: it is to %s", step.Machine, step.Text())
+		}
+	}
+	summary := d.Rollback(ctx, plan)
+	p.clear()
+	return s.showSummary(summary, deploy.Switch)
+}
+
+func (s *session) showRollbackPlan(plan *deploy.RollbackPlan) error {
+	failed := 0
+	table := term.Table{Header: []string{"MACHINE", "TARGET", "FROM", "TO", "AGE", "VERSION", "WOULD"}}
+	for _, step := range plan.Steps {
+		if step.Err != nil {
+			failed++
+		}
+		row := []string{step.Machine, step.Target, "–", "–", "–", "–", step.Text()}
+		if n := step.From.Number; n > 0 {
+			row[2] = strconv.Itoa(n)
+		}
+		if to := step.To; to.Number > 0 {
+			row = slices.Replace(row, 3, 6, strconv.Itoa(to.Number), ago(s.Now(), to.Created), orDash(to.Version))
+		}
+		table.Add(row...)
+	}
+	code := exitDone
+	switch failed {
+	case 0:
+	case len(plan.Steps):
+		code = exitFailed
+	default:
+		code = exitSomeFailed
+	}
+	if s.config.JSON {
+		return errors.Join(s.writeJSON(plan), exit(code))
+	}
+	return errors.Join(table.Write(s.Streams.Out), exit(code))
+}
