@@ -18,6 +18,27 @@ type realClan struct {
 	dir  string
 	env  []string
 	clan string // the program; "" where it is not at hand
+	// input is what the next programs read.
+	input string
+}
+
+// newRealClan makes a fleet of a module of testdata with one administrator; nil
+// without FLEET_REAL.
+func newRealClan(t *testing.T, module string) *realClan {
+	t.Helper()
+	real := os.Getenv("FLEET_REAL")
+	if real == "" {
+		t.Log("FLEET_REAL is not set: only fixtures were asked, by testdata/script/clan.txtar and secrets.txtar")
+		return nil
+	}
+	r := &realClan{t: t, dir: nixtest.Clan(t, real, map[string]string{"fleet.nix": module}), clan: os.Getenv("FLEET_CLAN")}
+	home := t.TempDir()
+	r.env = append(nixtest.Env(t), "HOME="+home, "XDG_CACHE_HOME="+home+"/cache", "XDG_RUNTIME_DIR="+home, "USER=admin", "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org")
+	r.run("nix", "--extra-experimental-features", "nix-command flakes", "flake", "lock", r.dir)
+	r.fleet(0, "vars", "keys", "init")
+	r.commit()
+	return r
 }
 
 // TestRealClan uses fleet, and where it is at hand clan's own program, on one
@@ -25,22 +46,14 @@ type realClan struct {
 // FLEET_REAL names the folder with the checkouts (see nixtest.Clan), FLEET_CLAN
 // the program.
 func TestRealClan(t *testing.T) {
-	real := os.Getenv("FLEET_REAL")
-	if real == "" {
-		t.Log("FLEET_REAL is not set: only fixtures were asked, by testdata/script/clan.txtar")
-		return
-	}
 	module, err := os.ReadFile("testdata/clan/fleet.nix")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &realClan{t: t, dir: nixtest.Clan(t, real, map[string]string{"fleet.nix": string(module)}), clan: os.Getenv("FLEET_CLAN")}
-	home := t.TempDir()
-	r.env = append(nixtest.Env(t), "HOME="+home, "XDG_CACHE_HOME="+home+"/cache", "XDG_RUNTIME_DIR="+home, "USER=admin", "GIT_CONFIG_GLOBAL=/dev/null",
-		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org")
-	r.run("nix", "--extra-experimental-features", "nix-command flakes", "flake", "lock", r.dir)
-	r.fleet(0, "vars", "keys", "init")
-	r.commit()
+	r := newRealClan(t, string(module))
+	if r == nil {
+		return
+	}
 
 	// One machine is broken and the generator of another fails: the others are served.
 	out := r.fleet(1, "vars", "generate", "--all")
@@ -167,16 +180,29 @@ func (r *realClan) run(name string, args ...string) string {
 // of `vars get` only its standard output.
 func (r *realClan) exit(code int, name string, args ...string) string {
 	r.t.Helper()
+	out, talk := r.prints(code, name, args...)
+	if slices.Contains(args, "get") || name == "git" {
+		return out
+	}
+	return out + talk
+}
+
+// output is what a program prints as data.
+func (r *realClan) output(name string, args ...string) string {
+	r.t.Helper()
+	out, _ := r.prints(0, name, args...)
+	return out
+}
+
+func (r *realClan) prints(code int, name string, args ...string) (stdout, stderr string) {
+	r.t.Helper()
 	cmd := exec.CommandContext(r.t.Context(), name, args...)
 	cmd.Env, cmd.Dir = r.env, r.dir
 	var out, talk bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &talk
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(r.input), &out, &talk
 	err := cmd.Run()
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
 		r.t.Fatalf("%s %s: %v, not exit %d\n%s%s", name, strings.Join(args, " "), err, code, out.String(), talk.String())
 	}
-	if slices.Contains(args, "get") || name == "git" {
-		return out.String()
-	}
-	return out.String() + talk.String()
+	return out.String(), talk.String()
 }

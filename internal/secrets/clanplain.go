@@ -156,7 +156,7 @@ func CheckSecretName(name string) error {
 }
 
 // ErrNoPlain says that a layout has no secrets without a generator.
-var ErrNoPlain = errors.New("only the layout of clan has secrets without a generator: declare a generator with a prompt and `fleet vars set` its value, or keep a sops file of your own beside the values")
+var ErrNoPlain = errors.New("the layout of this fleet has no secrets without a generator: declare a generator with a prompt and `fleet vars set` its value, or keep a sops file of your own beside the values")
 
 func sortedNames(names []string) []string {
 	names = slices.Clone(names)

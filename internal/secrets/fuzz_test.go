@@ -217,6 +217,10 @@ func FuzzDocument(f *testing.F) {
 		if d.Verify(t.Context(), ids) != nil {
 			return
 		}
+		var several *UnsupportedError
+		if _, _, err := d.Texts(t.Context(), ids); err != nil && !errors.As(err, &several) {
+			t.Fatalf("it can be opened, but not read: %v", err)
+		}
 		for _, change := range []func() ([]byte, error){
 			func() ([]byte, error) { return d.Rewrap(t.Context(), []string{ids.Recipients()[0], aliceKey}, ids) },
 			func() ([]byte, error) { return d.Reencrypt(t.Context(), ids.Recipients(), ids, testTime) },

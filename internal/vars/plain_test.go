@@ -417,10 +417,10 @@ func TestReadSopsFile(t *testing.T) {
 
 func TestNativeHasNoPlainSecrets(t *testing.T) {
 	w := newWorld(t, nil)
-	if _, err := w.fleet.ListSecrets(t.Context()); err == nil || !strings.Contains(err.Error(), "only the layout of clan") {
+	if _, err := w.fleet.ListSecrets(t.Context()); err == nil || !strings.Contains(err.Error(), "has no secrets without a generator") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := w.fleet.RemoveSecret(t.Context(), "x", keysOptions); err == nil || !strings.Contains(err.Error(), "only the layout of clan") {
+	if _, err := w.fleet.RemoveSecret(t.Context(), "x", keysOptions); err == nil || !strings.Contains(err.Error(), "has no secrets without a generator") {
 		t.Errorf("got %v", err)
 	}
 }
