@@ -9,7 +9,7 @@ export NIX_USER_CONF_FILES := /dev/null
 export GOFLAGS := -buildvcs=false
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
-PACKAGES := ./... ./testdata/...
+PACKAGES := ./... ./testdata
 # The rooms with goroutines of their own are tested once more under the race detector.
 CONCURRENT := ./internal/flake ./internal/nix/... ./internal/vars ./internal/ssh ./internal/deploy ./internal/term
 
