@@ -66,41 +66,6 @@ func (a *App) machinesListCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *App) machinesBuildCmd() *cobra.Command {
-	var all bool
-	cmd := &cobra.Command{
-		Use:               "build [SELECTION...]",
-		Short:             "Build the systems of machines",
-		Long:              "Build the systems of the selected machines, here, and print where they are. No machine is reached.",
-		Example:           "  fleet machines build cinnabar\n  fleet machines build --all",
-		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: a.completeMachines,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onMachines(cmd.Context(), args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
-				p := s.work()
-				summary := s.deployer(p).Build(ctx, machines)
-				p.clear()
-				if a.config.JSON {
-					return errors.Join(a.result(summary), exit(summary.ExitCode()))
-				}
-				table := term.Table{Header: []string{"MACHINE", "SYSTEM"}}
-				for _, r := range summary.Results {
-					if r.Err == nil {
-						table.Add(r.Machine, r.Out)
-					}
-				}
-				if err := table.Write(a.Streams.Out); err != nil {
-					return err
-				}
-				s.sayProblems(summary)
-				return exit(summary.ExitCode())
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&all, "all", false, "all machines")
-	return cmd
-}
-
 func (a *App) machinesStatusCmd() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
