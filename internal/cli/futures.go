@@ -27,7 +27,7 @@ func (s *session) evaluating(ctx context.Context, names []string, waves map[stri
 		futures[name] = f
 		m := s.fleet.Machines[name]
 		machines[i] = deploy.Machine{
-			Name: name, Class: m.Class, Address: s.fleet.DeployOf(name, nil).TargetHost, Wave: waves[name], Unnamed: unnamed,
+			Name: name, Class: m.Class, Address: s.fleet.DeployOf(name, nil).TargetHost, BuildHost: s.fleet.DeployOf(name, nil).BuildHost, Wave: waves[name], Unnamed: unnamed,
 			Evaluate: func(ctx context.Context, m *deploy.Machine) error {
 				select {
 				case <-f.known:
@@ -37,7 +37,8 @@ func (s *session) evaluating(ctx context.Context, names []string, waves map[stri
 				if f.err != nil {
 					return f.err
 				}
-				m.Details, m.Address = f.details, s.fleet.DeployOf(name, f.details).TargetHost
+				deploy := s.fleet.DeployOf(name, f.details)
+				m.Details, m.Address, m.BuildHost = f.details, deploy.TargetHost, deploy.BuildHost
 				return nil
 			},
 		}

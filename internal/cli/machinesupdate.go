@@ -21,6 +21,8 @@ import (
 // updateOptions are the flags of machines update.
 type updateOptions struct {
 	all, dryRun, reboot    bool
+	buildOnTarget          bool
+	buildHost              string
 	goal, batch, resume    string
 	maxFailures, limitEval int
 	roleOrder              []string
@@ -80,6 +82,9 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done and do nothing")
 	flags.StringVar(&o.goal, "goal", string(deploy.Switch), "what to come to: "+strings.Join(goals(), ", "))
 	flags.BoolVar(&o.reboot, "reboot", false, "restart a machine that is not wholly at its system without that; it is confirmed afterwards, or restarts back")
+	flags.StringVar(&o.buildHost, "build-host", "", "build on this host: a machine, an address, or localhost; as each machine says, unless set")
+	flags.BoolVar(&o.buildOnTarget, "build-on-target", false, "have each machine build its own system")
+	cmd.MarkFlagsMutuallyExclusive("build-host", "build-on-target")
 	flags.StringVar(&o.batch, "batch", "", "change so many machines before the next, such as 1,25%,rest")
 	flags.IntVar(&o.maxFailures, "max-failures", -1, "change no more machines when more than so many have failed (-1 for any number)")
 	flags.StringSliceVar(&o.roleOrder, "role-order", nil, "change machines with these roles first, such as zerotier/controller,peer")
@@ -91,6 +96,7 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags.DurationVar(&o.activation, "activation-timeout", 30*time.Minute, "how long an activation may take before the machine goes back")
 	flags.StringVar(&o.resume, "resume", "", "go on with this run")
 	_ = cmd.RegisterFlagCompletionFunc("goal", cobra.FixedCompletions(goals(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("build-host", a.completeMachines)
 	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeRuns)
 	return cmd
 }
@@ -99,6 +105,7 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 func (o updateOptions) settings() (deploy.Settings, error) {
 	s := deploy.Settings{
 		Goal: deploy.Goal(o.goal), Reboot: o.reboot, StopAfter: o.maxFailures + 1, Limits: o.limits,
+		BuildHost: o.buildHost, BuildOnTarget: o.buildOnTarget,
 		Timeouts: deploy.Timeouts{Confirm: o.confirm, Activate: o.activation},
 	}
 	wrong := func(format string, args ...any) (deploy.Settings, error) {
@@ -154,6 +161,9 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 	if err != nil {
 		p.clear()
 		return &codeError{exitUsage, fmt.Errorf("--role-order: %w", err)}
+	}
+	if m, known := s.fleet.Machines[settings.BuildHost]; known {
+		settings.BuildHost = s.fleet.DeployOf(m.Name, nil).TargetHost
 	}
 	if o.limitEval > 0 {
 		s.loader.Workers = o.limitEval
@@ -270,6 +280,10 @@ func (s *session) updating(p *progress, settings deploy.Settings) deploy.Options
 	o := s.deployOptions()
 	o.OnEvent = p.deploy
 	o.Settings = settings
+	o.Names = map[string]string{}
+	for name := range s.fleet.Machines {
+		o.Names[s.fleet.DeployOf(name, nil).TargetHost] = name
+	}
 	o.Run = deploy.NewRun(s.Now(), rand.Reader)
 	return o
 }

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/ssh"
 )
 
@@ -21,7 +23,7 @@ func (d *Deployer) activate(ctx context.Context, s Step, t Target, r Result) Res
 		return r.fail(ctx, Activate, err)
 	}
 	d.emit(s.Machine, Activate, Started, s.Wanted.OutPath)
-	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token, window: a.Window, limit: a.Limit}
+	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token, window: a.Window, limit: a.Limit, health: a.Health}
 	if err := f.begin(ctx, a); err != nil {
 		return r.fail(ctx, Activate, err)
 	}
@@ -33,10 +35,14 @@ func (d *Deployer) newActivation(s Step) (Activation, error) {
 	if _, err := io.ReadFull(d.o.Random, token[:]); err != nil {
 		return Activation{}, fmt.Errorf("make the token of the confirmation: %w", err)
 	}
+	var health *flake.Health
+	if s.details != nil && s.Goal != Boot {
+		health = s.details.Health
+	}
 	return Activation{
 		ID:    newName(d.o.Now(), d.o.Random),
 		Class: s.Class, Out: s.Wanted.OutPath, Goal: s.Goal, Generation: s.Generation, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
-		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm,
+		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm + health.Longest(), Health: health,
 	}, nil
 }
 
@@ -46,8 +52,9 @@ type follower struct {
 	s         Step
 	t         Target
 	id, token string
-	// window and limit are those of the activation.
+	// window, limit and health are those of the activation.
 	window, limit time.Duration
+	health        *flake.Health
 
 	log      tail // the last lines of the activation
 	goesBack bool
@@ -56,6 +63,8 @@ type follower struct {
 	active, judged bool
 	// verdict is why we rejected the new system; nil where we confirmed it.
 	verdict error
+	// note is what is to be said about a system that stays.
+	note string
 	// dead is since when the activation has no supervisor.
 	dead time.Time
 }
@@ -259,17 +268,21 @@ func (f *follower) examine(ctx context.Context, now Progress) error {
 	if err != nil {
 		return fmt.Errorf("the machine cannot be looked at: %w", err)
 	}
-	units := after.newlyFailed(now.Code)
+	all := after.newlyFailed(now.Code)
+	units := broken(f.health, all)
+	warn := f.health != nil && f.health.FailedUnits == "warn"
 	switch {
-	case len(units) > 0:
+	case len(units) > 0 && !warn:
 		return &UnitsFailedError{Units: units}
+	case len(all) > 0:
+		f.note = "units failed: " + strings.Join(all, ", ")
 	case now.Code == codeUnitsFailed && len(after.FailedUnits) == 0: // what failed cannot be seen
 		return fmt.Errorf("units failed (exit status %d)%s", now.Code, said(f.log.String()))
 	}
 	if now.Code != codeRebootNeeded && f.s.Goal != Boot && after.System != f.s.Wanted.OutPath {
 		return fmt.Errorf("the activation ended without an error, but the machine runs %s", orNothing(after.System))
 	}
-	return nil
+	return f.checkHealth(ctx)
 }
 
 // gone is for an activation that its machine knows nothing of any more.
@@ -293,7 +306,7 @@ func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
 		}
 		return r
 	}
-	r.Message, r.RebootNeeded = o.note(), o.after.RebootNeeded || p.Code == codeRebootNeeded || f.s.Goal == Boot && o.after.System != f.s.Wanted.OutPath
+	r.Message, r.RebootNeeded = cmp.Or(f.note, o.note()), o.after.RebootNeeded || p.Code == codeRebootNeeded || f.s.Goal == Boot && o.after.System != f.s.Wanted.OutPath
 	f.d.emit(f.s.Machine, Confirm, Done, r.Message)
 	return r
 }

@@ -58,6 +58,21 @@ func (w *way) reconnect(ctx context.Context) error {
 
 func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	out := w.s.Wanted.OutPath
+	b, self, err := w.builder()
+	switch {
+	case err != nil:
+		return "", err
+	case self:
+		return "built on the machine", nil
+	case b != nil:
+		watched, stop := w.watchStall(ctx)
+		defer stop()
+		err := w.transfer(watched, b)
+		if isDiskFull(err) || isDiskFull(w.t.StoreErr()) {
+			return "", w.diskFull(ctx, err)
+		}
+		return "from " + b.t.name, err
+	}
 	opening, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
 	store, err := w.t.Store(opening)

@@ -28,6 +28,8 @@ type Machine struct {
 	Details  *flake.Details
 	Err      error                                       `json:"-"`
 	Evaluate func(ctx context.Context, m *Machine) error `json:"-"`
+	// BuildHost is where the machine's system is built, as written; empty for here.
+	BuildHost string `json:",omitempty"`
 	// Unnamed says that nobody named the machine: one that is to be named for an
 	// update is left alone then.
 	Unnamed bool `json:",omitempty"`
@@ -57,6 +59,8 @@ type Options struct {
 	// Run names this run for the machines, Owner says whose it is, such as
 	// crs58@stibnite.
 	Run, Owner string
+	// Names are the machines behind addresses of build hosts, for their host keys.
+	Names map[string]string
 	// Record keeps the run on the disk; nil keeps nothing.
 	Record *Record
 	Settings
@@ -72,9 +76,13 @@ type Settings struct {
 	Batches []Batch `json:"batches,omitempty"`
 	// StopAfter is how many machines may fail before no more are changed; 0 is
 	// any number.
-	StopAfter int      `json:"stopAfter,omitempty"`
-	Limits    Limits   `json:"limits"`
-	Timeouts  Timeouts `json:"timeouts"`
+	StopAfter int `json:"stopAfter,omitempty"`
+	// BuildHost builds for all machines, BuildOnTarget has each build for itself.
+	// Without them it is what a machine says, or this computer.
+	BuildHost     string   `json:"buildHost,omitempty"`
+	BuildOnTarget bool     `json:"buildOnTarget,omitempty"`
+	Limits        Limits   `json:"limits"`
+	Timeouts      Timeouts `json:"timeouts"`
 }
 
 // Limits says for how many machines at once a phase runs; zero is the default.
@@ -121,8 +129,9 @@ type Deployer struct {
 	o      Options
 	limits map[Phase]chan struct{}
 
-	mu      sync.Mutex // guards targets
-	targets map[string]Target
+	mu       sync.Mutex // guards targets and builders
+	targets  map[string]Target
+	builders map[string]*builder // by address
 
 	eventMu sync.Mutex // orders events
 }
@@ -154,7 +163,7 @@ func New(o Options) *Deployer {
 			Copy:     make(chan struct{}, o.Limits.Copy),
 			Activate: make(chan struct{}, o.Limits.Activate),
 		},
-		targets: map[string]Target{},
+		targets: map[string]Target{}, builders: map[string]*builder{},
 	}
 }
 
@@ -186,6 +195,12 @@ func (d *Deployer) Close() error {
 			first = fmt.Errorf("close the connection to %s: %w", name, err)
 		}
 		delete(d.targets, name)
+	}
+	for name, b := range d.builders {
+		if err := b.t.Close(); err != nil && first == nil {
+			first = fmt.Errorf("close the connection to the build host %s: %w", name, err)
+		}
+		delete(d.builders, name)
 	}
 	return first
 }

@@ -15,6 +15,7 @@ const (
 	Secrets  Phase = "secrets"
 	Activate Phase = "activate"
 	Confirm  Phase = "confirm"
+	Health   Phase = "health"
 	End      Phase = "end"
 )
 

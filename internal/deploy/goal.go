@@ -82,7 +82,7 @@ func (w *way) chooseReboot(ctx context.Context) error {
 done`
 		bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 		defer cancel()
-		code, err := w.ask(bounded, []string{"/bin/sh", "-c", script, "fleet", w.s.Wanted.OutPath}, func(string) {})
+		code, err := ask(bounded, w.t, []string{"/bin/sh", "-c", script, "fleet", w.s.Wanted.OutPath}, func(string) {})
 		if err != nil {
 			return fmt.Errorf("compare what %s has booted with its new system: %w", w.t, err)
 		}
@@ -95,11 +95,11 @@ done`
 
 // ask runs a program on the machine as root that changes nothing, and gives its
 // exit status. What it prints, wherever to, is handed on line by line.
-func (w *way) ask(ctx context.Context, args []string, line func(string)) (int, error) {
+func ask(ctx context.Context, t Target, args []string, line func(string)) (int, error) {
 	var mu sync.Mutex
 	one := func(text string) { mu.Lock(); defer mu.Unlock(); line(text) }
 	stdout, stderr := &lineSplitter{line: one}, &lineSplitter{line: one}
-	err := w.t.Exec(ctx, args, true, stdout, stderr)
+	err := t.Exec(ctx, args, true, stdout, stderr)
 	stdout.flush()
 	stderr.flush()
 	if exit, ok := errors.AsType[*exitError](err); ok {
@@ -115,7 +115,7 @@ func (w *way) dryActivate(ctx context.Context, r Result) Result {
 		var log tail
 		bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Activate)
 		defer cancel()
-		code, err := w.ask(bounded, program(w.m.Class, w.s.Wanted.OutPath, string(DryActivate)), func(line string) {
+		code, err := ask(bounded, w.t, program(w.m.Class, w.s.Wanted.OutPath, string(DryActivate)), func(line string) {
 			log.add(line)
 			r.Output = append(r.Output, line)
 			w.d.emit(w.m.Name, Activate, Running, line)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -31,6 +32,10 @@ func newLocalTarget(class flake.Class, root bool) *localTarget {
 
 // Connect asks for nothing: this computer is always there.
 func (t *localTarget) Connect(context.Context) error { return nil }
+
+func (t *localTarget) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
 
 // Reconnect has nothing to connect to.
 func (t *localTarget) Reconnect(context.Context) error { return nil }

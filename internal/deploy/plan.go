@@ -30,8 +30,10 @@ type Step struct {
 	// them.
 	Secrets []UploadedFile `json:"secrets,omitempty"`
 	// Build tells that the system is not in the local store yet.
-	Build bool     `json:"build"`
-	Copy  CopySize `json:"copy"`
+	Build bool `json:"build"`
+	// BuildHost is where that is done; empty for here.
+	BuildHost string   `json:"buildHost,omitempty"`
+	Copy      CopySize `json:"copy"`
 	// Goal is what is to become of the system. Activate is false for a machine
 	// that is where that leads.
 	Goal     Goal     `json:"goal"`
@@ -48,7 +50,8 @@ type Step struct {
 	// Generation is the one that Wanted is, where a machine goes back to it.
 	Generation int `json:"-"`
 
-	key []byte // the content of KeyFile, if it is to be written
+	details *flake.Details
+	key     []byte // the content of KeyFile, if it is to be written
 }
 
 // CopySize is how much is to be copied.
@@ -72,6 +75,10 @@ func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 			w.m.Err = err
 		}
 		s := d.planMachine(ctx, w.m)
+		if s.Err == nil && s.Activate {
+			s.BuildHost, s.Err = w.buildHost(s)
+			s.setError(Build, s.Err)
+		}
 		if s.Err == nil && s.Activate {
 			s.Err = d.during(ctx, Build, func() error { return d.measure(ctx, &s) })
 			s.setError(Build, s.Err)
@@ -100,7 +107,7 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 		s.setError(Build, fmt.Errorf("its system was not evaluated"))
 		return s
 	}
-	s.Wanted = *m.Details.Toplevel
+	s.Wanted, s.details = *m.Details.Toplevel, m.Details
 	s.KeyFile = keyPath(m.Details)
 	err := d.during(ctx, Reach, func() error {
 		d.emit(m.Name, Reach, Started, "")
@@ -205,6 +212,10 @@ func (d *Deployer) look(ctx context.Context, m Machine) (Facts, string, error) {
 // measure finds out whether the system is built here and, if so, what the
 // machine has not got of it.
 func (d *Deployer) measure(ctx context.Context, s *Step) error {
+	if s.BuildHost != "" {
+		s.Build = true // what is there of it is not asked for
+		return nil
+	}
 	closure, err := d.closure(ctx, s.Wanted.OutPath)
 	if err != nil {
 		return err
@@ -284,7 +295,10 @@ func (s Step) Text() string {
 		parts = append(parts, "unchanged")
 	}
 	if s.Activate {
-		if s.Build {
+		switch {
+		case s.BuildHost != "":
+			parts = append(parts, "build on "+s.BuildHost)
+		case s.Build:
 			parts = append(parts, "build")
 		}
 		parts = append(parts, s.Copy.text())

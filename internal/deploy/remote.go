@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/crs58/fleet/internal/ssh"
@@ -25,15 +26,24 @@ func newSSHTarget(name string, dial func(context.Context) (*ssh.Conn, error), re
 	return t
 }
 
-func (t *sshTarget) Connect(ctx context.Context) error {
-	if t.conn != nil {
-		select {
-		case <-t.conn.Done():
-			_ = t.Close() // what is left of a connection that is lost
-		default:
-			return nil
-		}
+// alive tells whether there is a connection that is not known to be lost.
+func (t *sshTarget) alive() bool {
+	if t.conn == nil {
+		return false
 	}
+	select {
+	case <-t.conn.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+func (t *sshTarget) Connect(ctx context.Context) error {
+	if t.alive() {
+		return nil
+	}
+	_ = t.Close() // what is left of a connection that is lost
 	conn, err := t.dial(ctx)
 	if err != nil {
 		return err
@@ -102,6 +112,13 @@ func (t *sshTarget) StoreErr() error {
 		return nil
 	}
 	return t.tunnel.Err()
+}
+
+func (t *sshTarget) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if t.conn == nil {
+		return nil, fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
+	}
+	return t.conn.DialContext(ctx, network, address)
 }
 
 // Reconnect proves that the host can still be reached: nothing of the

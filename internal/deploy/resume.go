@@ -64,7 +64,7 @@ func (w *way) join(ctx context.Context, id string) (Result, error) {
 	s := Step{Machine: w.m.Name, Class: a.Class, Target: t.String(), Goal: a.Goal}
 	s.Wanted.OutPath = a.Out
 	d.emit(w.m.Name, Activate, Started, "joins the activation of "+a.Out)
-	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token, window: a.Window, limit: a.Limit}
+	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token, window: a.Window, limit: a.Limit, health: a.Health}
 	return f.follow(context.WithoutCancel(ctx), newResult(s)), nil
 }
 

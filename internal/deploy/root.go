@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path"
 	"path/filepath"
@@ -60,6 +61,11 @@ func (t *rootTarget) create(ctx context.Context) error {
 		return fmt.Errorf("create the folder that stands for the machine: %w", err)
 	}
 	return t.Connect(ctx)
+}
+
+// DialContext has nowhere to connect from.
+func (t *rootTarget) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, fmt.Errorf("%s is a folder, in which nothing runs", t)
 }
 
 // Reconnect has nothing to connect to.

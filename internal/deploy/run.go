@@ -78,6 +78,8 @@ func (w *way) walk(ctx context.Context) Result {
 	switch {
 	case w.s.Err != nil:
 		return r.fail(ctx, w.s.Phase, w.s.Err)
+	case ctx.Err() != nil:
+		return r.fail(ctx, Reach, ctx.Err())
 	case !w.s.Activate:
 		r.State, r.Message = Unchanged, strings.Join(w.s.Notes, "; ")
 		return r
@@ -93,7 +95,7 @@ func (w *way) walk(ctx context.Context) Result {
 		}
 		defer func() { w.release() }()
 	}
-	if err := d.build(ctx, w.s); err != nil {
+	if err := w.build(ctx); err != nil {
 		return r.fail(ctx, Build, err)
 	}
 	if err := w.copy(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -248,6 +249,10 @@ func parsePlan(text string) (Activation, error) {
 			a.Generation = n
 		case "owner":
 			a.Owner = value
+		case "health":
+			if json.Unmarshal([]byte(value), &a.Health) != nil {
+				return Activation{}, fmt.Errorf("its health checks cannot be read from %q", value)
+			}
 		case "token":
 			a.Token = value
 		case "limit":

@@ -1,9 +1,12 @@
 package deploy
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/crs58/fleet/internal/flake"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
@@ -86,6 +89,34 @@ func TestParseProgress(t *testing.T) {
 			t.Errorf("%q: %+v", text, got)
 		}
 	}
+}
+
+// Whoever adopts an activation knows of it what its driver knew.
+func TestPlanIsAdopted(t *testing.T) {
+	a := Activation{
+		ID: "20260102-1", Class: flake.Darwin, Out: "/nix/store/x", Goal: Test, Owner: "crs58@stibnite", Token: "abc", Limit: time.Minute, Window: 90 * time.Second,
+		Health: &flake.Health{FailedUnits: "warn", Checks: map[string]*flake.HealthCheck{"web": {HTTP: "http://x/\n", Attempts: 3}}},
+	}
+	got, err := parsePlan("Welcome!\nid=20260102-1\n" + a.plan() + "from=/nix/store/y\nsince=7\n")
+	if diff := cmp.Diff(a, got); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+	a.Health = nil
+	if got, err := parsePlan("id=20260102-1\n" + a.plan()); err != nil || got.Health != nil {
+		t.Errorf("%v, %+v", err, got)
+	}
+	if _, err := parsePlan("Welcome!\n"); !errors.Is(err, errNoActivation) {
+		t.Errorf("%v", err)
+	}
+}
+
+func FuzzParsePlan(f *testing.F) {
+	f.Add("id=1\nout=/x\nhealth={}\nwindow=9\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if a, err := parsePlan(text); err == nil && (a.ID == "" || a.Out == "") {
+			t.Errorf("%+v", a)
+		}
+	})
 }
 
 func FuzzParseProgress(f *testing.F) {

@@ -2,9 +2,11 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -53,6 +55,9 @@ type Target interface {
 	// Exec runs a command of the user's to its end, with empty input. It ends with
 	// ctx, as far as that is possible. An exit status other than 0 is an exitError.
 	Exec(ctx context.Context, args []string, root bool, stdout, stderr io.Writer) error
+	// DialContext connects from the machine to an address that it can reach. Like
+	// Exec it may be used many times at once.
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	// Claim takes the machine for a run until release is called, this process
 	// dies, or the connection does. A [BusyError] says that another run has it.
 	Claim(ctx context.Context, run, owner string) (release func(), err error)
@@ -93,6 +98,8 @@ type Activation struct {
 	// Token is what the confirmation has to know. It never leaves the driver but
 	// for the machine's folder of the activation, which is root's alone.
 	Token string
+	// Health is what has to hold for the new system to stay; nil for nothing.
+	Health *flake.Health
 	// Limit bounds the activation program, Window is how long the machine waits
 	// for its confirmation before it goes back to the system of before.
 	Limit, Window time.Duration
@@ -110,10 +117,20 @@ func (a Activation) plan() string {
 		{"token", a.Token},
 		{"limit", fmt.Sprint(seconds(a.Limit))},
 		{"window", fmt.Sprint(seconds(a.Window))},
+		{"health", oneLine(a.Health)},
 	} {
 		fmt.Fprintf(&b, "%s=%s\n", pair[0], pair[1])
 	}
 	return b.String()
+}
+
+// oneLine is plain data as JSON without line breaks.
+func oneLine(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // it is made of strings and numbers
+	}
+	return string(text)
 }
 
 // seconds rounds up: a bound is not shortened.

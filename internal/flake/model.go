@@ -109,6 +109,9 @@ type Details struct {
 	// Networks are further ways to the machine, the best first. They are
 	// evaluated together with Toplevel only.
 	Networks []Network `json:"networks,omitempty"`
+	// Health says how a new system is judged. It is evaluated together with
+	// Toplevel only; nil where the machine says nothing.
+	Health *Health `json:"health,omitempty"`
 	// Toplevel is the system closure; it may be nil unless asked for.
 	Toplevel *Derivation `json:"toplevel,omitempty"`
 }

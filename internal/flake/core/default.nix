@@ -12,4 +12,9 @@
 
   # The same for a flake that is made by flake-parts.
   flakeModules.default = ./flake-module.nix;
+
+  # For the machines of a flake that is made in another way: fleet.health, and
+  # the unit that settles a deploy after a reboot.
+  nixosModules.default = ./machine/deploy;
+  darwinModules.default = ./machine/deploy;
 }

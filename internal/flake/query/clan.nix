@@ -271,6 +271,7 @@ let
           buildHost = core.networking.buildHost or null;
         };
         networks = networks name;
+        health = configuration.config.fleet.health.described or null;
       };
     in
     {

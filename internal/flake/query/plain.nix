@@ -49,5 +49,6 @@ in
           }
         else
           null;
-    };
+    }
+    // (if toplevel then { health = configuration.config.fleet.health.described or null; } else { });
 }

@@ -88,4 +88,7 @@ in
   generators = lib.mapAttrs (_: generator) vars.generators;
   secretUploadDirectory = vars.sops.secretUploadDirectory;
 }
-// lib.optionalAttrs toplevel { toplevel = derivation config.system.build.toplevel; }
+// lib.optionalAttrs toplevel {
+  toplevel = derivation config.system.build.toplevel;
+  health = config.fleet.health.described;
+}

@@ -10,6 +10,7 @@ let
 in
 {
   imports = [
+    ./deploy
     ./vars
     ./secrets
   ];

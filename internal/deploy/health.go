@@ -1,0 +1,191 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+)
+
+// HealthError says which of a machine's health checks failed, and how.
+type HealthError struct {
+	Check string
+	Err   error // of the last try
+	Tries int
+}
+
+func (e *HealthError) Error() string {
+	tries := "1 try"
+	if e.Tries != 1 {
+		tries = fmt.Sprintf("%d tries", e.Tries)
+	}
+	return fmt.Sprintf("the health check %s failed after %s: %v", e.Check, tries, e.Err)
+}
+
+func (e *HealthError) Unwrap() error { return e.Err }
+
+// checkHealth runs a machine's checks side by side, and gives the first failure
+// by name. An error about the connection comes before all others.
+func (f *follower) checkHealth(ctx context.Context) error {
+	if f.health == nil || len(f.health.Checks) == 0 {
+		return nil
+	}
+	if _, folder := f.t.(*rootTarget); folder {
+		f.d.emit(f.s.Machine, Health, Running, "in a folder nothing runs whose health could be checked")
+		return nil
+	}
+	f.d.emit(f.s.Machine, Health, Started, "")
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	names := sortedKeys(f.health.Checks)
+	errs := make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			errs[i] = f.tryCheck(ctx, name, f.health.Checks[name])
+			if isLost(errs[i]) {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if isLost(err) {
+			return err
+		}
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	f.d.emit(f.s.Machine, Health, Done, strings.Join(names, ", "))
+	return nil
+}
+
+// tryCheck tries one check until it succeeds.
+func (f *follower) tryCheck(ctx context.Context, name string, c *flake.HealthCheck) error {
+	for try := 1; ; try++ {
+		bounded, cancel := context.WithTimeout(ctx, time.Duration(max(1, c.Timeout))*time.Second)
+		err := f.check(bounded, c)
+		late := bounded.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case late:
+			err = fmt.Errorf("no answer within %d s", max(1, c.Timeout))
+		case ctx.Err() != nil:
+			return fmt.Errorf("check %s: %w", name, context.Cause(ctx))
+		case isLost(err):
+			return err
+		}
+		if try >= c.Attempts {
+			return &HealthError{Check: name, Err: err, Tries: try}
+		}
+		f.d.emit(f.s.Machine, Health, Running, fmt.Sprintf("%s: %v", name, err))
+		select {
+		case <-time.After(time.Duration(c.Period) * time.Second):
+		case <-ctx.Done():
+			return fmt.Errorf("check %s: %w", name, context.Cause(ctx))
+		}
+	}
+}
+
+// check tries one check once.
+func (f *follower) check(ctx context.Context, c *flake.HealthCheck) error {
+	switch {
+	case len(c.Units) > 0 && f.s.Class == flake.Darwin:
+		const script = `for label; do launchctl print "system/$label" 2>/dev/null | grep -q 'state = running' || echo "$label does not run"; done`
+		return f.succeeds(ctx, append([]string{"/bin/sh", "-c", script + " | grep . && exit 1 || exit 0", "fleet"}, c.Units...))
+	case len(c.Units) > 0:
+		const script = `for unit; do state=$(systemctl is-active "$unit"); [ "$state" = active ] || echo "$unit is $state"; done | grep . && exit 1 || exit 0`
+		return f.succeeds(ctx, append([]string{"/bin/sh", "-c", script, "fleet"}, c.Units...))
+	case c.Command != "":
+		return f.succeeds(ctx, []string{"/bin/sh", "-c", c.Command})
+	case c.HTTP != "":
+		return f.checkHTTP(ctx, c)
+	case c.TCP != "":
+		conn, err := f.dialFrom(c.From)(ctx, "tcp", c.TCP)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	return errors.New("this version of fleet does not know the kind of this check")
+}
+
+// succeeds runs a program on the machine that has to.
+func (f *follower) succeeds(ctx context.Context, args []string) error {
+	var out tail
+	code, err := ask(ctx, f.t, args, out.add)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		if words := out.String(); words != "" {
+			return errors.New(words)
+		}
+		return fmt.Errorf("exit status %d", code)
+	}
+	return nil
+}
+
+// maxBody is how much of an answer is looked through.
+const maxBody = 1 << 20
+
+func (f *follower) checkHTTP(ctx context.Context, c *flake.HealthCheck) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.HTTP, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("User-Agent", "fleet-health-check")
+	transport := &http.Transport{DialContext: f.dialFrom(c.From), DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
+	good := slices.Contains(c.Status, answer.StatusCode) || len(c.Status) == 0 && answer.StatusCode/100 == 2
+	switch {
+	case !good:
+		return fmt.Errorf("GET %s: %s", c.HTTP, answer.Status)
+	case err != nil:
+		return fmt.Errorf("GET %s: %w", c.HTTP, err)
+	case !strings.Contains(string(body), c.Contains):
+		return fmt.Errorf("GET %s: the answer does not contain %q", c.HTTP, c.Contains)
+	}
+	return nil
+}
+
+// dialFrom connects from the machine, or from here.
+func (f *follower) dialFrom(where string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if where == "driver" {
+		return (&net.Dialer{}).DialContext
+	}
+	return f.t.DialContext
+}
+
+// broken are the units whose failure speaks against the new system.
+func broken(h *flake.Health, units []string) []string {
+	if h == nil {
+		return units
+	}
+	return slices.DeleteFunc(slices.Clone(units), func(unit string) bool {
+		return slices.ContainsFunc(h.IgnoredUnits, func(pattern string) bool {
+			matched, err := path.Match(pattern, unit)
+			return matched && err == nil
+		})
+	})
+}
