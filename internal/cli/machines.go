@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/ssh"
-	"github.com/crs58/fleet/internal/term"
 	"github.com/crs58/fleet/internal/vars"
 	"github.com/spf13/cobra"
 )
@@ -66,35 +63,8 @@ func (a *App) machinesListCmd() *cobra.Command {
 	return cmd
 }
 
-func (a *App) machinesStatusCmd() *cobra.Command {
-	var all bool
-	cmd := &cobra.Command{
-		Use:               "status [SELECTION...]",
-		Short:             "Show what machines run and what they should run",
-		Long:              "Show what the selected machines run (all, if none is named) beside what the flake declares: up to date, different, never deployed or unreachable.",
-		Example:           "  fleet machines status\n  fleet machines status tag:server --json",
-		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: a.completeMachines,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onMachines(cmd.Context(), args, all || len(args) == 0, func(ctx context.Context, s *session, machines []deploy.Machine) error {
-				return s.showStatus(ctx, machines)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&all, "all", false, "all machines")
-	return cmd
-}
-
-// onMachines evaluates the selected machines, systems included, and hands them
-// on: those that do not evaluate too, with their errors.
-func (a *App) onMachines(ctx context.Context, args []string, all bool, do func(context.Context, *session, []deploy.Machine) error) error {
-	s, err := a.evaluate(ctx, args, all, true)
-	if err != nil {
-		return err
-	}
-	return do(ctx, s.session, s.machines(s.names, s.evaluated))
-}
-
+// machines are the selected machines as they were evaluated: those that do not
+// evaluate too, with their errors.
 func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.Machine {
 	var machines []deploy.Machine
 	for _, name := range names {
@@ -217,51 +187,4 @@ func (s *session) sayProblems(summary *deploy.Summary) {
 			s.Streams.Say("  next: %s", r.Next)
 		}
 	}
-}
-
-func (s *session) showStatus(ctx context.Context, machines []deploy.Machine) error {
-	p := s.progress()
-	d := s.deployer(p)
-	defer d.Close()
-	statuses := d.Status(ctx, machines)
-	p.clear()
-	failed := 0
-	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATUS", "GENERATION", "KEY", "NOTES"}, Paint: s.paintVerdict}
-	for _, st := range statuses {
-		notes := st.Notes
-		if st.Err != nil {
-			failed++
-			notes = append(notes, st.Error)
-		}
-		generation := "–"
-		if st.Found.Generation > 0 {
-			generation = strconv.Itoa(st.Found.Generation)
-		}
-		table.Add(st.Machine, st.Target, string(st.Verdict), generation, string(st.Key), strings.Join(notes, "; "))
-	}
-	code := exitDone
-	switch {
-	case failed == len(statuses):
-		code = exitFailed
-	case failed > 0:
-		code = exitSomeFailed
-	}
-	if s.config.JSON {
-		return errors.Join(s.writeJSON(statuses), exit(code))
-	}
-	return errors.Join(table.Write(s.Streams.Out), exit(code))
-}
-
-// paintVerdict colours the status of a machine where standard output is a terminal.
-func (s *session) paintVerdict(column int, cell string) string {
-	if column != 2 {
-		return cell
-	}
-	switch deploy.Verdict(cell) {
-	case deploy.UpToDate:
-		return s.Streams.PaintOut(term.Green, cell)
-	case deploy.Unreachable, deploy.Broken:
-		return s.Streams.PaintOut(term.Red, cell)
-	}
-	return s.Streams.PaintOut(term.Yellow, cell)
 }

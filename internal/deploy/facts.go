@@ -18,6 +18,8 @@ type Facts struct {
 	Booted     string `json:"booted,omitempty"`
 	Profile    string `json:"profile,omitempty"`
 	Generation int    `json:"generation,omitempty"`
+	// Created is when the generation was made, by the machine's clock.
+	Created time.Time `json:"created,omitzero"`
 	// Activating is a system whose activation was begun in a folder that stands
 	// for a machine, and has not succeeded.
 	Activating string `json:"activating,omitempty"`
@@ -130,6 +132,8 @@ func parseFacts(text string) (Facts, error) {
 			facts.Generation = generationNumber(value)
 		case "profile":
 			facts.Profile = value
+		case "created":
+			facts.Created = parseTime(value)
 		case "deploy":
 			under.ID = value
 		case "deployout":
@@ -171,6 +175,15 @@ func parseFacts(text string) (Facts, error) {
 		facts.Deploy = &under
 	}
 	return facts, nil
+}
+
+// parseTime reads seconds since 1970; what is none is no time.
+func parseTime(text string) time.Time {
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
 }
 
 // parseDisk reads "TOTAL FREE MOUNT" with the sizes in KiB; what cannot be read

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -158,9 +157,7 @@ func parseGenerations(text string) (Generations, error) {
 		case "gone":
 			g.Gone = true
 		case "created":
-			if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-				g.Created = time.Unix(seconds, 0).UTC()
-			}
+			g.Created = parseTime(value)
 		case "version":
 			g.Version = value
 		case "revision":

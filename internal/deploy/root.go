@@ -84,7 +84,11 @@ func (t *rootTarget) Inspect(_ context.Context, keyFile, _ string) (Facts, error
 	facts.Booted, _ = t.root.Readlink(rel(bootedSystem))
 	if link, err := t.root.Readlink(rel(profile)); err == nil {
 		facts.Generation = generationNumber(link)
-		facts.Profile, _ = t.root.Readlink(rel(path.Join(profilesDir, path.Base(link))))
+		generation := rel(path.Join(profilesDir, path.Base(link)))
+		facts.Profile, _ = t.root.Readlink(generation)
+		if info, err := t.root.Lstat(generation); err == nil {
+			facts.Created = info.ModTime().UTC()
+		}
 	}
 	if out, err := t.root.ReadFile(rel(rootMarker)); err == nil {
 		facts.Activating = strings.TrimSpace(string(out))

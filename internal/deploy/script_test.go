@@ -22,6 +22,7 @@ system=/nix/store/a-nixos
 booted=/nix/store/b-nixos
 generation=system-42-link
 profile=/nix/store/a-nixos
+created=1700000000
 deploy=20260102-1
 deployout=/nix/store/c-nixos
 deployowner=crs58@stibnite of the house
@@ -40,7 +41,7 @@ failed=b=c.service
 		t.Fatal(err)
 	}
 	want := Facts{
-		System: "/nix/store/a-nixos", Booted: "/nix/store/b-nixos", Profile: "/nix/store/a-nixos", Generation: 42,
+		System: "/nix/store/a-nixos", Booted: "/nix/store/b-nixos", Profile: "/nix/store/a-nixos", Generation: 42, Created: time.Unix(1700000000, 0).UTC(),
 		Deploy: &Underway{ID: "20260102-1", Out: "/nix/store/c-nixos", Owner: "crs58@stibnite of the house", Stand: Waiting, Seconds: 90, Live: true}, Key: KeyFile{Digest: "abcd", Mode: 0o600}, FailedUnits: []string{"a.service", "b=c.service"},
 		Systemd: true, Nix: "2.26.3", HasStore: true, Store: Disk{Mount: "/nix with space", Free: 10 * 1024, Total: 1000 * 1024},
 	}

@@ -3,8 +3,10 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/ssh"
@@ -48,6 +50,8 @@ type Status struct {
 	Declared string   `json:"declared,omitempty"`
 	Found    Facts    `json:"found"`
 	Key      KeyState `json:"key"`
+	// Secrets is which of its secrets are in place; nil where that is not known.
+	Secrets *SecretsState `json:"secrets,omitempty"`
 	// Notes are findings beside the verdict.
 	Notes []string `json:"notes,omitempty"`
 	// Err is why the machine could not be looked at or does not evaluate.
@@ -55,10 +59,31 @@ type Status struct {
 	Error string `json:"error,omitempty"`
 }
 
+// SecretsState is which of a machine's secrets are where its activation puts them.
+type SecretsState struct {
+	// Wanted is how many there are to be, Missing the paths of those that are not.
+	Wanted  int      `json:"wanted"`
+	Missing []string `json:"missing,omitempty"`
+}
+
 // Good tells that nothing is to be done for the machine.
 func (s Status) Good() bool {
-	keyGood := s.Key == KeyInPlace || s.Key == KeyNotNeeded || s.Key == KeyPresent || s.Key == KeyHidden
-	return s.Verdict == UpToDate && keyGood && len(s.Found.FailedUnits) == 0
+	return s.Verdict == UpToDate && s.keyGood() && (s.Secrets == nil || len(s.Secrets.Missing) == 0) && len(s.Found.FailedUnits) == 0
+}
+
+func (s Status) keyGood() bool {
+	return s.Key == KeyInPlace || s.Key == KeyNotNeeded || s.Key == KeyPresent || s.Key == KeyHidden
+}
+
+// SecretsText says in a few words how the machine's key and secrets stand.
+func (s Status) SecretsText() string {
+	switch {
+	case !s.keyGood() && s.Key != KeyUnseen:
+		return "key " + string(s.Key)
+	case s.Secrets != nil && len(s.Secrets.Missing) > 0:
+		return fmt.Sprintf("%d of %d missing", len(s.Secrets.Missing), s.Secrets.Wanted)
+	}
+	return string(s.Key)
 }
 
 // Status looks at every machine at once and changes nothing. A machine need not
@@ -75,20 +100,23 @@ func (d *Deployer) Status(ctx context.Context, machines []Machine) []Status {
 }
 
 func (d *Deployer) statusOf(ctx context.Context, m Machine) Status {
+	m, err := d.meet(ctx, m)
 	s := Status{Machine: m.Name, Class: m.Class, Target: m.Address, Key: KeyUnseen}
-	err := d.during(ctx, Reach, func() (err error) {
-		s.Found, s.Target, err = d.look(ctx, m)
-		return err
-	})
+	if m.Details != nil && m.Details.Toplevel != nil {
+		s.Declared = m.Details.Toplevel.OutPath
+	}
+	if err == nil {
+		err = d.during(ctx, Reach, func() (err error) {
+			s.Found, s.Target, err = d.look(ctx, m)
+			return err
+		})
+	}
 	if err != nil {
 		s.Err, s.Error, s.Verdict = err, err.Error(), Broken
 		if unreachable(err) {
 			s.Verdict = Unreachable
 		}
 		return s
-	}
-	if m.Details != nil && m.Details.Toplevel != nil {
-		s.Declared = m.Details.Toplevel.OutPath
 	}
 	s.Verdict = verdict(s.Found, s.Declared)
 	if m.Err != nil {
@@ -98,7 +126,69 @@ func (d *Deployer) statusOf(ctx context.Context, m Machine) Status {
 		s.Key = d.keyState(ctx, m, s.Found)
 	}
 	s.Notes = notes(s.Found)
+	if s.Secrets, err = d.secretsOn(ctx, m, s.Found); err != nil {
+		s.Notes = append(s.Notes, "its secrets cannot be looked at: "+err.Error())
+	}
 	return s
+}
+
+// meet connects to a machine while it is evaluated, if its address does not
+// depend on that. The error is one of the connection; that of the evaluation is
+// the machine's.
+func (d *Deployer) meet(ctx context.Context, m Machine) (Machine, error) {
+	w := &way{d: d, m: m}
+	var reached sync.WaitGroup
+	var err error
+	if m.Address != "" {
+		reached.Go(func() {
+			err = d.during(ctx, Reach, func() error {
+				t, err := d.target(m.Name, m.Class, m.Address)
+				if err != nil {
+					return err
+				}
+				return t.Connect(ctx)
+			})
+		})
+	}
+	if err := w.evaluate(ctx); err != nil {
+		w.m.Err = err
+	}
+	reached.Wait()
+	return w.m, err
+}
+
+// secretsOn tells which secrets a machine has. Where they are kept only root may
+// look, who we are not on this computer.
+func (d *Deployer) secretsOn(ctx context.Context, m Machine, found Facts) (*SecretsState, error) {
+	t, err := d.target(m.Name, m.Class, m.Address)
+	if err != nil || m.Details == nil || found.System == "" || !found.root && found.os != "" {
+		return nil, err
+	}
+	var paths []string
+	for _, g := range m.Details.Generators {
+		for _, f := range g.Files {
+			if f.Secret && f.Deploy && f.Path != "" && f.NeededFor != "partitioning" {
+				paths = append(paths, f.Path)
+			}
+		}
+	}
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	slices.Sort(paths)
+	looking, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
+	defer cancel()
+	held, err := t.Holds(looking, keyPath(m.Details), paths)
+	if err != nil {
+		return nil, err
+	}
+	state := &SecretsState{Wanted: len(paths)}
+	for _, path := range paths {
+		if _, there := held.Files[path]; !there {
+			state.Missing = append(state.Missing, path)
+		}
+	}
+	return state, nil
 }
 
 func verdict(found Facts, declared string) Verdict {
@@ -119,13 +209,24 @@ func notes(found Facts) []string {
 	if found.Activating != "" {
 		notes = append(notes, "an activation of "+found.Activating+" is under way or has failed")
 	}
-	if under := found.Deploy; under != nil && under.Live {
-		notes = append(notes, under.busy("it").Error())
-	} else if under != nil {
+	switch under := found.Deploy; {
+	case under == nil:
+	case !under.Live:
 		notes = append(notes, "the deploy "+under.ID+" was cut off; the next update settles it")
+	case under.Stand == Waiting:
+		notes = append(notes, under.busy("it").Error()+", and it waits for the confirmation")
+	default:
+		notes = append(notes, under.busy("it").Error())
 	}
-	if found.Profile != found.System {
-		notes = append(notes, "it does not run the system of its profile")
+	switch {
+	case found.Profile == found.System:
+	case found.Profile == "":
+		notes = append(notes, "its system profile leads nowhere, the next boot brings up something else")
+	default:
+		notes = append(notes, fmt.Sprintf("it does not run its generation %d, which the next boot brings up", found.Generation))
+	}
+	if found.RebootNeeded {
+		notes = append(notes, "it has to be rebooted to run all of its system")
 	}
 	if len(found.FailedUnits) > 0 {
 		notes = append(notes, "failed units: "+strings.Join(found.FailedUnits, ", "))

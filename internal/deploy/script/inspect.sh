@@ -17,7 +17,11 @@ for part in kernel initrd kernel-modules; do
 done
 link=$(readlink /nix/var/nix/profiles/system)
 say generation "$link"
-[ -z "$link" ] || say profile "$(readlink "/nix/var/nix/profiles/${link##*/}")"
+if [ -n "$link" ]; then
+  link=/nix/var/nix/profiles/${link##*/}
+  say profile "$(readlink "$link")"
+  say created "$(stat -c %Y "$link" 2>/dev/null || stat -f %m "$link")"
+fi
 deploy=$(cat "$state/current" 2>/dev/null)
 if [ -n "$deploy" ]; then
   say deploy "$deploy"
