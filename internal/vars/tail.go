@@ -2,35 +2,11 @@ package vars
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"unicode/utf8"
-)
 
-// mask replaces in text every secret, and every longer line of a secret with
-// several, by stars. It is a net below the sandbox, for error messages: a script
-// that prints its secrets in another encoding gets past it.
-func mask(text []byte, secrets [][]byte) []byte {
-	const shortest, shortestLine = 2, 8
-	var hidden [][]byte
-	for _, secret := range secrets {
-		whole := bytes.TrimSpace(secret)
-		if len(whole) < shortest {
-			continue
-		}
-		hidden = append(hidden, whole)
-		for line := range bytes.Lines(whole) {
-			if line = bytes.TrimSpace(line); len(line) >= shortestLine {
-				hidden = append(hidden, line)
-			}
-		}
-	}
-	slices.SortFunc(hidden, func(a, b []byte) int { return cmp.Or(cmp.Compare(len(b), len(a)), bytes.Compare(a, b)) })
-	for _, secret := range slices.CompactFunc(hidden, bytes.Equal) {
-		text = bytes.ReplaceAll(text, secret, []byte("********"))
-	}
-	return text
-}
+	"github.com/crs58/fleet/internal/secrets"
+)
 
 // tail keeps the end of what is written to it.
 type tail struct {
@@ -55,7 +31,7 @@ func (t *tail) trim() {
 
 // text is what was kept with the secrets masked. A first line that was cut is
 // left out: part of a secret would not be recognised.
-func (t *tail) text(secrets [][]byte) string {
+func (t *tail) text(values [][]byte) string {
 	t.trim()
 	kept := t.kept
 	if t.cut {
@@ -65,7 +41,7 @@ func (t *tail) text(secrets [][]byte) string {
 		}
 		kept = kept[i+1:]
 	}
-	kept = mask(kept, secrets)
+	kept = secrets.Mask(kept, values...)
 	printable := bytes.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && r != utf8.RuneError {
 			return r
