@@ -80,7 +80,8 @@ func (s *Streams) Warn(format string, args ...any) {
 
 // Problem prints an error. Its text may hold foreign text, which is made safe.
 func (s *Streams) Problem(err error) {
-	s.print(s.Paint(Red, "error:") + " " + cleanLines(strings.TrimSpace(err.Error())) + "\n")
+	text := s.wrap("error: " + cleanLines(strings.TrimSpace(err.Error())))
+	s.print(s.Paint(Red, "error:") + strings.TrimPrefix(text, "error:") + "\n")
 }
 
 // Print prints lines on Out or Err as they are, while a display may be up: its

@@ -1,0 +1,47 @@
+package term
+
+import (
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// wrap breaks lines between words to fit the terminal; the rest of a broken line
+// is indented. A word that is too long, a path say, stays whole: it is there to
+// be copied. Where there is no terminal a line stays one.
+func (s *Streams) wrap(text string) string {
+	if s.Tty == nil {
+		return text
+	}
+	width, _ := s.size()
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = wrapLine(line, width)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func wrapLine(line string, width int) string {
+	if runewidth.StringWidth(line) < width {
+		return line
+	}
+	const indent = "  "
+	var b strings.Builder
+	used := 0
+	for i, word := range strings.Split(line, " ") {
+		w := runewidth.StringWidth(word)
+		switch {
+		case i == 0:
+		// One column stays free: a full line would wrap on some terminals.
+		case used+1+w < width:
+			b.WriteByte(' ')
+			used++
+		default:
+			b.WriteString("\n" + indent)
+			used = len(indent)
+		}
+		b.WriteString(word)
+		used += w
+	}
+	return b.String()
+}
