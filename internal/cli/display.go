@@ -116,6 +116,16 @@ func stateColor(s deploy.State) term.Color {
 	return term.Yellow
 }
 
+// paintState colours a column of states where standard output is a terminal.
+func (a *App) paintState(states int) func(column int, cell string) string {
+	return func(column int, cell string) string {
+		if column != states {
+			return cell
+		}
+		return a.Streams.PaintOut(stateColor(deploy.State(cell)), cell)
+	}
+}
+
 // sayFailed tells which machines do not evaluate, and why.
 func (s *session) sayFailed(e *flake.Evaluated) {
 	for _, failed := range e.Errors() {

@@ -186,5 +186,8 @@ func (s *session) sayProblems(summary *deploy.Summary) {
 		if r.Next != "" {
 			s.Streams.Say("  next: %s", r.Next)
 		}
+		if r.Log != "" && !strings.Contains(r.Message, "(log: ") { // which says as much
+			s.Streams.Say("  log:  %s", r.Log)
+		}
 	}
 }

@@ -305,7 +305,7 @@ func (s *session) showSummary(summary *deploy.Summary, goal deploy.Goal) error {
 	if s.config.JSON {
 		return errors.Join(s.result(summary), exit(summary.ExitCode()))
 	}
-	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}}
+	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}, Paint: s.paintState(2)}
 	for _, r := range summary.Results {
 		table.Add(r.Machine, r.Target, string(r.State), shortPath(r.Out))
 	}

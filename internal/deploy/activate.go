@@ -155,6 +155,7 @@ func (f *follower) phase() Phase {
 // it is up.
 func (f *follower) follow(ctx context.Context, r Result) Result {
 	lines := &lineSplitter{line: func(line string) {
+		line = f.d.secrets.text(f.s.Machine, line)
 		switch own, ok := strings.CutPrefix(line, supervisorSays); {
 		case strings.HasPrefix(own, goingBack):
 			f.goesBack = true // what is printed from here on is not why

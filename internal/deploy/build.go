@@ -143,12 +143,3 @@ func (d *Deployer) realise(ctx context.Context, machine, out string, request nix
 		return nil
 	})
 }
-
-// nixEvents hands on what is worth showing of Nix's work.
-func (d *Deployer) nixEvents(machine string, phase Phase) func(nix.Event) {
-	return func(e nix.Event) {
-		if e.Kind == nix.Started && (e.Activity == nix.Build || e.Activity == nix.CopyPath) {
-			d.emit(machine, phase, Running, e.Name())
-		}
-	}
-}

@@ -134,6 +134,7 @@ type Deployer struct {
 	builders map[string]*builder // by address
 
 	eventMu sync.Mutex // orders events
+	secrets mask
 }
 
 // New makes a deployer.
@@ -264,7 +265,22 @@ func (d *Deployer) during(ctx context.Context, phase Phase, do func() error) err
 func (d *Deployer) emit(machine string, phase Phase, state State, message string) {
 	d.eventMu.Lock()
 	defer d.eventMu.Unlock()
-	e := Event{Machine: machine, Phase: phase, State: state, Message: message, Time: d.o.Now()}
-	_ = d.o.Record.append(entry{Event: &e}, false) // Record.Close tells
+	e := Event{Machine: machine, Phase: phase, State: state, Message: d.secrets.text(machine, message), Time: d.o.Now()}
+	if state != Running { // which may come without end, and is in the machine's log
+		_ = d.o.Record.append(entry{Event: &e}, false) // Record.Close tells
+	}
+	d.o.Record.log(e.Time, machine, phase, e.text())
 	d.o.OnEvent(e)
+}
+
+// show tells what a machine is at, to those who look on: its log has it already.
+func (d *Deployer) show(machine string, phase Phase, message string) {
+	d.eventMu.Lock()
+	defer d.eventMu.Unlock()
+	d.o.OnEvent(Event{Machine: machine, Phase: phase, State: Running, Message: message, Time: d.o.Now()})
+}
+
+// log writes into a machine's log what is not worth an event.
+func (d *Deployer) log(now time.Time, machine string, phase Phase, text string) {
+	d.o.Record.log(now, machine, phase, d.secrets.text(machine, text))
 }

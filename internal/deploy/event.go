@@ -1,6 +1,9 @@
 package deploy
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Phase is a step on the way of one machine.
 type Phase string
@@ -45,4 +48,12 @@ type Event struct {
 	State   State     `json:"state"`
 	Message string    `json:"message,omitempty"`
 	Time    time.Time `json:"time"`
+}
+
+// text is the event as a line of a log.
+func (e Event) text() string {
+	if e.State == Running {
+		return e.Message
+	}
+	return strings.TrimSuffix(string(e.State)+": "+e.Message, ": ")
 }

@@ -90,6 +90,7 @@ func (d *Deployer) machineKey(ctx context.Context, machine string) ([]byte, erro
 	case err != nil:
 		return nil, fmt.Errorf("decrypt the age key of machine %s: %w", machine, err)
 	}
+	d.secrets.hide(machine, key)
 	return append(key[:len(key):len(key)], '\n'), nil
 }
 

@@ -161,6 +161,7 @@ func (d *Deployer) planSecrets(ctx context.Context, m Machine, s *Step) error {
 		if err != nil {
 			return err
 		}
+		d.secrets.hide(m.Name, content)
 		s.Secrets = append(s.Secrets, UploadedFile{Path: f.path, content: content})
 	}
 	if len(s.Secrets) == 0 {

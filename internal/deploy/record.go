@@ -30,7 +30,8 @@ type Record struct {
 
 	mu   sync.Mutex
 	file *os.File
-	err  error // why the record is not complete
+	logs map[string]*machineLog // nil for one that cannot be written
+	err  error                  // why the record is not complete
 }
 
 // Header is what a run was asked to do.
@@ -94,7 +95,7 @@ func CreateRecord(folder string, h Header) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the record of this run: %w", err)
 	}
-	r := &Record{ID: h.ID, file: file}
+	r := &Record{ID: h.ID, file: file, logs: map[string]*machineLog{}}
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
 		err = r.append(entry{Run: &h}, true)
@@ -105,10 +106,12 @@ func CreateRecord(folder string, h Header) (*Record, error) {
 	return r, nil
 }
 
-// Records of runs are kept for recordAge, and keptRecords of them in any case.
+// Records of runs are kept for recordAge: keptRecords of them in any case, and
+// never more than maxRecords.
 const (
 	recordAge   = 30 * 24 * time.Hour
 	keptRecords = 20
+	maxRecords  = 200
 )
 
 // removeOld is best effort: an old record that stays does no harm.
@@ -117,12 +120,24 @@ func removeOld(folder string, now time.Time) {
 	if err != nil {
 		return
 	}
-	for _, e := range entries[:max(0, len(entries)-keptRecords)] {
+	for i, e := range entries[:max(0, len(entries)-keptRecords)] {
 		info, err := e.Info()
-		if err == nil && now.Sub(info.ModTime()) > recordAge {
-			_ = os.RemoveAll(filepath.Join(folder, e.Name()))
+		dir := filepath.Join(folder, e.Name())
+		old := err == nil && now.Sub(info.ModTime()) > recordAge || i < len(entries)-maxRecords
+		if old && !underWay(filepath.Join(dir, recordName)) {
+			_ = os.RemoveAll(dir)
 		}
 	}
+}
+
+// underWay tells that somebody is at work on a run: its record is locked.
+func underWay(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close() // which gives the lock back
+	return errors.Is(unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // ReadRecord reads the record of a run, whose name may be shortened to a
@@ -146,7 +161,7 @@ func ResumeRecord(folder, name string, now time.Time) (*Record, *History, error)
 	if err != nil {
 		return nil, nil, fmt.Errorf("go on with the run %s: %w", name, err)
 	}
-	r := &Record{ID: filepath.Base(filepath.Dir(path)), file: file}
+	r := &Record{ID: filepath.Base(filepath.Dir(path)), file: file, logs: map[string]*machineLog{}}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = ErrRunning
@@ -299,9 +314,10 @@ func (r *Record) append(e entry, durable bool) error {
 		err = r.file.Sync()
 	}
 	if err != nil {
-		r.err = fmt.Errorf("write the record of this run: %w", err)
+		err = fmt.Errorf("write the record of this run: %w", err)
+		r.fail(err)
 	}
-	return r.err
+	return err
 }
 
 // Close ends the record, and tells why it is not complete if it is not.
@@ -310,5 +326,11 @@ func (r *Record) Close(now time.Time) error {
 		return nil
 	}
 	_ = r.append(entry{Ended: &now}, true)
-	return errors.Join(r.err, r.file.Close())
+	errs := []error{r.err}
+	for _, l := range r.logs {
+		if l != nil {
+			errs = append(errs, l.close())
+		}
+	}
+	return errors.Join(append(errs, r.file.Close())...)
 }

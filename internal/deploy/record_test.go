@@ -111,6 +111,28 @@ func TestFindRecord(t *testing.T) {
 	}
 }
 
+// However many runs there were, the disk does not fill up, and one that is under
+// way stays.
+func TestTooManyRecords(t *testing.T) {
+	folder := t.TempDir()
+	working := newRecord(t, folder, "20240101-working")
+	for i := range maxRecords {
+		if err := os.Mkdir(filepath.Join(folder, recordStart.AddDate(0, 0, i-400).Format("20060102")), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := newRecord(t, folder, "20260102-new").Close(recordStart); err != nil {
+		t.Fatal(err)
+	}
+	left := Runs(folder)
+	if len(left) != maxRecords+1 || left[0] != "20260102-new" || left[len(left)-1] != "20240101-working" {
+		t.Errorf("%d are left: %v", len(left), left)
+	}
+	if err := working.Close(recordStart); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Old records go, but not the last ones.
 func TestOldRecords(t *testing.T) {
 	folder := t.TempDir()

@@ -36,6 +36,9 @@ func (d *Deployer) update(ctx context.Context, machines []Machine, begun map[str
 // conclude closes a machine's events.
 func (d *Deployer) conclude(r Result) Result {
 	d.emit(r.Machine, End, r.State, r.Message)
+	if r.bad() || r.State == Interrupted {
+		r.Log = d.o.Record.logOf(r.Machine)
+	}
 	_ = d.o.Record.append(entry{Result: &r}, true) // Record.Close tells
 	return r
 }

@@ -28,7 +28,9 @@ type Result struct {
 	RebootNeeded bool `json:"rebootNeeded,omitempty"`
 	// Next is the command to go on with after a failure.
 	Next string `json:"next,omitempty"`
-	Err  error  `json:"-"`
+	// Log is the file with all that was said on the way, after a failure.
+	Log string `json:"log,omitempty"`
+	Err error  `json:"-"`
 
 	cause Cause // of an activation that was not made permanent
 }
