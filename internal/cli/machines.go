@@ -20,7 +20,7 @@ func (a *App) machinesCmd() *cobra.Command {
 		"List, build, update, look at and run commands on machines, many at once.",
 		"  fleet machines list\n  fleet machines update --all\n  fleet machines status tag:server")
 	cmd.AddCommand(
-		a.machinesListCmd(), a.machinesBuildCmd(), a.machinesDiffCmd(), a.machinesUpdateCmd(), a.machinesAttachCmd(),
+		a.machinesListCmd(), a.machinesBuildCmd(), a.machinesDiffCmd(), a.machinesUpdateCmd(), a.machinesAttachCmd(), a.machinesRunsCmd(),
 		a.machinesStatusCmd(), a.machinesGenerationsCmd(), a.machinesRollbackCmd(), a.machinesExecCmd(),
 	)
 	return cmd
@@ -177,17 +177,17 @@ func shortPath(path string) string {
 }
 
 // sayProblems prints the reason of each failure and the command to go on with.
-func (s *session) sayProblems(summary *deploy.Summary) {
+func (a *App) sayProblems(summary *deploy.Summary) {
 	for _, r := range summary.Results {
-		if r.State == deploy.Done || r.State == deploy.Unchanged {
+		if r.State == deploy.Done || r.State == deploy.Unchanged || r.State == deploy.Running {
 			continue
 		}
-		s.Streams.Problem(fmt.Errorf("%s: %s", r.Machine, r.Message))
+		a.Streams.Problem(fmt.Errorf("%s: %s", r.Machine, r.Message))
 		if r.Next != "" {
-			s.Streams.Say("  next: %s", r.Next)
+			a.Streams.Say("  next: %s", r.Next)
 		}
 		if r.Log != "" && !strings.Contains(r.Message, "(log: ") { // which says as much
-			s.Streams.Say("  log:  %s", r.Log)
+			a.Streams.Say("  log:  %s", r.Log)
 		}
 	}
 }

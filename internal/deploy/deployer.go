@@ -133,8 +133,9 @@ type Deployer struct {
 	targets  map[string]Target
 	builders map[string]*builder // by address
 
-	eventMu sync.Mutex // orders events
-	secrets mask
+	eventMu  sync.Mutex // orders events, guards recorded
+	recorded time.Time  // when the last event was
+	secrets  mask
 }
 
 // New makes a deployer.
@@ -266,18 +267,30 @@ func (d *Deployer) emit(machine string, phase Phase, state State, message string
 	d.eventMu.Lock()
 	defer d.eventMu.Unlock()
 	e := Event{Machine: machine, Phase: phase, State: state, Message: d.secrets.text(machine, message), Time: d.o.Now()}
-	if state != Running { // which may come without end, and is in the machine's log
-		_ = d.o.Record.append(entry{Event: &e}, false) // Record.Close tells
-	}
+	d.record(e)
 	d.o.Record.log(e.Time, machine, phase, e.text())
 	d.o.OnEvent(e)
+}
+
+// record keeps an event. What tells more of a phase may come without end, and is
+// in the machine's log: of that only so much is kept as shows when the driver
+// was last at work.
+func (d *Deployer) record(e Event) {
+	const beat = 10 * time.Second
+	if e.State == Running && e.Time.Sub(d.recorded) < beat {
+		return
+	}
+	d.recorded = e.Time
+	_ = d.o.Record.append(entry{Event: &e}, false) // Record.Close tells
 }
 
 // show tells what a machine is at, to those who look on: its log has it already.
 func (d *Deployer) show(machine string, phase Phase, message string) {
 	d.eventMu.Lock()
 	defer d.eventMu.Unlock()
-	d.o.OnEvent(Event{Machine: machine, Phase: phase, State: Running, Message: message, Time: d.o.Now()})
+	e := Event{Machine: machine, Phase: phase, State: Running, Message: message, Time: d.o.Now()}
+	d.record(e)
+	d.o.OnEvent(e)
 }
 
 // log writes into a machine's log what is not worth an event.

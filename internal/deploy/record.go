@@ -76,6 +76,11 @@ type History struct {
 	Results map[string]Result
 	// Complete says that the run came to its end.
 	Complete bool
+	// UnderWay says that somebody was at work on it when it was read.
+	UnderWay bool
+
+	events   []Event // but for those that only tell more of a phase
+	sittings []sitting
 }
 
 const recordName = "record.ndjson"
@@ -235,6 +240,7 @@ func readHistory(path string) (*History, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	h.UnderWay = !h.Complete && underWay(path)
 	return h, nil
 }
 
@@ -265,6 +271,7 @@ func (h *History) add(e entry) {
 	switch {
 	case e.Run != nil:
 		h.Header = *e.Run
+		h.sittings = []sitting{{e.Run.Started, e.Run.Started}}
 	case e.Machine != nil:
 		h.Evaluated[e.Machine.Name] = *e.Machine
 	case e.Begun != nil:
@@ -275,10 +282,24 @@ func (h *History) add(e entry) {
 			e.Result.Err = errors.New(e.Result.Message)
 		}
 		h.Results[e.Result.Machine] = *e.Result
+	case e.Event != nil:
+		if e.Event.State != Running {
+			h.events = append(h.events, *e.Event)
+		}
+		h.heard(e.Event.Time)
 	case e.Ended != nil:
 		h.Complete = true
+		h.heard(*e.Ended)
 	case e.Resumed != nil:
 		h.Complete = false
+		h.sittings = append(h.sittings, sitting{*e.Resumed, *e.Resumed})
+	}
+}
+
+// heard takes note of a time that a driver was at work.
+func (h *History) heard(at time.Time) {
+	if n := len(h.sittings); n > 0 && at.After(h.sittings[n-1].to) {
+		h.sittings[n-1].to = at
 	}
 }
 
