@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
