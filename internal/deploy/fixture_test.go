@@ -33,7 +33,7 @@ type system struct {
 }
 
 // flakeOf writes a flake with one system per machine and evaluates it.
-func flakeOf(t *testing.T, x nix.Executor, systems map[string]system) map[string]flake.Derivation {
+func flakeOf(t testing.TB, x nix.Executor, systems map[string]system) map[string]flake.Derivation {
 	t.Helper()
 	dir := t.TempDir()
 	var b strings.Builder
@@ -105,7 +105,7 @@ func nixSystem() string {
 }
 
 // newNix is the real Nix with the project's settings.
-func newNix(t *testing.T) *counted {
+func newNix(t testing.TB) *counted {
 	t.Helper()
 	repo, err := filepath.Abs("../..")
 	if err != nil {
@@ -184,7 +184,7 @@ func options(x nix.Executor, r *recorder) deploy.Options {
 	}
 }
 
-func newDeployer(t *testing.T, o deploy.Options) *deploy.Deployer {
+func newDeployer(t testing.TB, o deploy.Options) *deploy.Deployer {
 	t.Helper()
 	d := deploy.New(o)
 	t.Cleanup(func() {
