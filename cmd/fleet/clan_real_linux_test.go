@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"github.com/crs58/fleet/internal/nix/nixtest"
+	"github.com/crs58/fleet/internal/secrets"
 )
 
 // realClan is a fleet of the real clan-core, and the two programs on it.
 type realClan struct {
 	t    *testing.T
 	dir  string
+	home string
 	env  []string
 	clan string // the program; "" where it is not at hand
 	// input is what the next programs read.
@@ -31,9 +33,8 @@ func newRealClan(t *testing.T, module string) *realClan {
 		t.Log("FLEET_REAL is not set: only fixtures were asked, by testdata/script/clan.txtar and secrets.txtar")
 		return nil
 	}
-	r := &realClan{t: t, dir: nixtest.Clan(t, real, map[string]string{"fleet.nix": module}), clan: os.Getenv("FLEET_CLAN")}
-	home := t.TempDir()
-	r.env = append(nixtest.Env(t), "HOME="+home, "XDG_CACHE_HOME="+home+"/cache", "XDG_RUNTIME_DIR="+home, "USER=admin", "GIT_CONFIG_GLOBAL=/dev/null",
+	r := &realClan{t: t, dir: nixtest.Clan(t, real, map[string]string{"fleet.nix": module}), home: t.TempDir(), clan: os.Getenv("FLEET_CLAN")}
+	r.env = append(nixtest.Env(t), "HOME="+r.home, "XDG_CACHE_HOME="+r.home+"/cache", "XDG_RUNTIME_DIR="+r.home, "USER=admin", "GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org")
 	r.run("nix", "--extra-experimental-features", "nix-command flakes", "flake", "lock", r.dir)
 	r.fleet(0, "vars", "keys", "init")
@@ -46,11 +47,8 @@ func newRealClan(t *testing.T, module string) *realClan {
 // FLEET_REAL names the folder with the checkouts (see nixtest.Clan), FLEET_CLAN
 // the program.
 func TestRealClan(t *testing.T) {
-	module, err := os.ReadFile("testdata/clan/fleet.nix")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRealClan(t, string(module))
+	module := realModule(t)
+	r := newRealClan(t, module)
 	if r == nil {
 		return
 	}
@@ -63,11 +61,7 @@ func TestRealClan(t *testing.T) {
 		}
 	}
 	// Clan's own program would serve nobody any more.
-	healthy, _, _ := strings.Cut(string(module), "    failing = {")
-	if err := os.WriteFile(filepath.Join(r.dir, "fleet.nix"), []byte(healthy+"  };\n}\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r.commit()
+	r.module(healthy(module))
 	// What is left of a machine is told with the command that removes it.
 	command, _, _ := strings.Cut(strings.SplitN(r.fleet(1, "vars", "check"), "run `", 2)[1], "`")
 	r.run("git", append([]string{"-C", r.dir}, strings.Fields(command)[1:]...)...)
@@ -113,6 +107,95 @@ func TestRealClan(t *testing.T) {
 	}
 }
 
+// TestRealClanAge is the same with the secrets in clan's store age.
+func TestRealClanAge(t *testing.T) {
+	r := newRealClan(t, healthy(realModule(t)))
+	if r == nil {
+		return
+	}
+	keys := filepath.Join(r.home, ".config/sops/age/keys.txt")
+	first, err := os.ReadFile(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := secrets.ParseIdentities(keys, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, private, err := secrets.NewAgeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(names ...string) {
+		t.Helper()
+		r.module(strings.Replace(healthy(realModule(t)), "inventory.machines", `vars.settings = {
+    secretStore = "age";
+    recipients.default = [ "`+strings.Join(names, `" "`)+`" ];
+  };
+  inventory.machines`, 1))
+	}
+	names(ids.Recipients()[0])
+
+	r.fleet(0, "vars", "generate", "--all")
+	r.commit()
+	r.right("fleet made it")
+	ours := r.values()
+	secret := "secrets/clan-vars/per-machine/web/token/secret/secret.age"
+	r.changes(func() { r.fleet(0, "vars", "generate", "web", "--regenerate", "token") }, secret)
+	r.right("fleet made a value anew")
+	if r.clan != "" {
+		r.changes(func() { r.program(0, "vars", "generate", "-r", "-g", "token", "web") }, secret)
+		r.right("clan made a value anew")
+	}
+	r.fleet(0, "vars", "keys", "rotate", "web")
+	r.commit()
+	r.right("fleet gave web another key")
+	names(ids.Recipients()[0], public)
+	r.fleet(1, "vars", "check")
+	r.fleet(0, "vars", "fix")
+	r.commit()
+	if err := os.WriteFile(keys, secrets.FormatIdentity(public, private), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.right("fleet let another administrator in")
+
+	if r.clan == "" {
+		t.Log("FLEET_CLAN is not set: clan's program was not asked")
+		return
+	}
+	r.run("git", "-C", r.dir, "rm", "-rq", "vars", "secrets")
+	r.run("git", "-C", r.dir, "commit", "-qm", "start over")
+	r.program(0, "vars", "generate", "web", "db")
+	r.right("clan made it")
+	if theirs := r.values(); !slices.Equal(ours, theirs) {
+		t.Errorf("fleet makes %v\nclan makes %v", ours, theirs)
+	}
+}
+
+// realModule is the fleet, and healthy the same without its troubles.
+func realModule(t *testing.T) string {
+	t.Helper()
+	module, err := os.ReadFile("testdata/clan/fleet.nix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(module)
+}
+
+func healthy(module string) string {
+	before, _, _ := strings.Cut(module, "    failing = {")
+	return before + "  };\n}\n"
+}
+
+// module replaces the fleet.
+func (r *realClan) module(text string) {
+	r.t.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, "fleet.nix"), []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	r.commit()
+}
+
 // right wants both programs content with the values of web and db, and nothing
 // to do for either.
 func (r *realClan) right(when string) {
@@ -152,7 +235,7 @@ func (r *realClan) changes(do func(), files ...string) {
 // values lists all files and links of the values.
 func (r *realClan) values() []string {
 	r.t.Helper()
-	return strings.Fields(r.run("git", "-C", r.dir, "ls-files", "vars", "sops"))
+	return strings.Fields(r.run("git", "-C", r.dir, "ls-files", "vars", "sops", "secrets"))
 }
 
 func (r *realClan) commit() {
