@@ -56,6 +56,8 @@ func TestEndToEnd(t *testing.T) {
 		{"connection lost", d.testConnectionLost},
 		{"interrupted", d.testInterrupted},
 		{"interrupted twice", d.testInterruptedTwice},
+		{"killed", d.testKilled},
+		{"cuts itself off", d.testCutsItself},
 		{"no plaintext", func(t *testing.T) { d.testNoPlaintext(t, began) }},
 	} {
 		at := time.Now()
@@ -448,14 +450,7 @@ func (d *demo) testInterruptedTwice(t *testing.T) {
 		t.Errorf("exit code %d, want 130:\n%s", code, p)
 	}
 	p.wantNoProcess(t)
-	// Who leaves at once does not tidy up: the sockets of its tunnels, which
-	// nobody listens on, stay.
-	sockets, _ := filepath.Glob(filepath.Join(d.tmp, "fleet-*"))
-	for _, dir := range sockets {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	}
+	d.tidySockets(t) // who leaves at once does not
 	for name, s := range d.statuses(t, 0) {
 		if under := name == "cinnabar" || name == "galena"; under != (s.Found.Deploy != nil && s.Found.Deploy.Live) || under == s.Good() {
 			t.Errorf("the status of %s amid its activation: %+v", name, s)
@@ -471,6 +466,71 @@ func (d *demo) testInterruptedTwice(t *testing.T) {
 	wantVersion(t, hosts[0], "", "2")
 	wantVersion(t, hosts[1], "", "7")
 	d.must(t, update...).wantStates(t, map[string]string{"cinnabar": "done", "electrum": "unchanged", "galena": "done", "scheelite": "unchanged"})
+}
+
+// testKilled kills the driver while two machines activate: one is joined by its
+// name, the whole run is gone on with.
+func (d *demo) testKilled(t *testing.T) {
+	cinnabar, galena := d.hosts["cinnabar"], d.hosts["galena"]
+	d.declare(t, map[string]variant{"cinnabar": {Version: "9"}, "galena": {Version: "9"}})
+	hold(t, cinnabar)
+	hold(t, galena)
+	p := d.start(t, nil, append(update, "--json")...)
+	held(t, cinnabar, p)
+	held(t, galena, p)
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	until(t, "what the driver started dies with it", func() bool { return len(d.leftovers()) == 0 })
+	d.tidySockets(t)
+
+	refused := d.expect(t, 1, "machines", "update", "galena")
+	refused.wantProblem(t, "galena", "fleet machines attach galena", "is under way, begun by root@")
+	release(t, galena)
+	joined := d.must(t, "machines", "attach", "galena")
+	joined.wantStates(t, map[string]string{"galena": "done"})
+	wantVersion(t, galena, joined.rows(t)["galena"].system, "9")
+
+	release(t, cinnabar)
+	runs, err := os.ReadDir(filepath.Join(d.home, ".local/state/fleet/runs"))
+	if err != nil || len(runs) < 2 {
+		t.Fatalf("%d runs are recorded: %v", len(runs), err)
+	}
+	// The last run is the one that was refused.
+	resumed := d.must(t, "machines", "update", "--resume", runs[len(runs)-2].Name())
+	resumed.wantStates(t, map[string]string{"cinnabar": "done", "electrum": "unchanged", "galena": "done", "scheelite": "unchanged"})
+	wantVersion(t, cinnabar, resumed.rows(t)["cinnabar"].system, "9")
+	d.must(t, update...).wantStates(t, map[string]string{"cinnabar": "unchanged", "electrum": "unchanged", "galena": "unchanged", "scheelite": "unchanged"})
+}
+
+// testCutsItself deploys a configuration that takes the machine off the network.
+func (d *demo) testCutsItself(t *testing.T) {
+	scheelite := d.hosts["scheelite"]
+	before := stand(t, scheelite)
+	// What runs now brings the network up when it is activated.
+	d.declare(t, map[string]variant{"scheelite": {Version: "10", Activate: "/bin/ip link set eth0 up"}})
+	d.must(t, "machines", "update", "scheelite")
+	d.declare(t, map[string]variant{"scheelite": {Version: "11", Activate: "/bin/ip link set eth0 down"}})
+	p := d.expect(t, 4, "machines", "update", "scheelite", "--confirm-timeout", "3s")
+	p.wantStates(t, map[string]string{"scheelite": "rolled back"})
+	p.wantProblem(t, "scheelite", "journalctl -u fleet-activate-", "the new system was not confirmed within 3s", "the machine is back on generation ")
+	wantVersion(t, scheelite, "", "10")
+	if now := stand(t, scheelite); now.generation == before.generation {
+		t.Errorf("scheelite is at generation %s, as before the good update", now.generation)
+	}
+}
+
+// tidySockets removes what a driver leaves that had no time to tidy up: the
+// sockets of its tunnels, which nobody listens on.
+func (d *demo) tidySockets(t *testing.T) {
+	t.Helper()
+	sockets, _ := filepath.Glob(filepath.Join(d.tmp, "fleet-*"))
+	for _, dir := range sockets {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // testNoPlaintext searches everything that the parts before have left.

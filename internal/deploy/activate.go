@@ -123,7 +123,7 @@ func (f *follower) again(ctx context.Context, lost error) error {
 		return fmt.Errorf("%w: the activation on %s cannot be watched: %w", ErrUnknown, f.t, lost)
 	}
 	f.d.emit(f.s.Machine, f.phase(), Running, "the connection is lost; trying to reach the machine again")
-	patience := f.d.o.Timeouts.Reconnect
+	patience := cmp.Or(f.d.o.Timeouts.Reconnect, f.window+reconnectGrace)
 	if f.s.Goal == Reboot {
 		patience += f.d.o.Timeouts.Reboot
 	}
@@ -286,8 +286,17 @@ func (f *follower) examine(ctx context.Context, now Progress) error {
 	return f.checkHealth(ctx)
 }
 
-// gone is for an activation that its machine knows nothing of any more.
+// gone is for an activation that its machine knows nothing of any more, which
+// may have been restarted without keeping /var/lib.
 func (f *follower) gone(ctx context.Context, r Result) Result {
+	looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
+	defer cancel()
+	out := f.s.Wanted.OutPath
+	if after, err := f.t.Inspect(looking, f.s.KeyFile, ""); err == nil && after.System != "" && after.System != out && after.Profile != out {
+		r = r.fail(ctx, f.phase(), fmt.Errorf("%s has forgotten the activation, probably because it was restarted; it runs %s", f.t, after.System))
+		r.State, r.cause = RolledBack, CauseRebooted
+		return r
+	}
 	return r.fail(ctx, f.phase(), fmt.Errorf("%w: %s has forgotten the activation", ErrUnknown, f.t))
 }
 

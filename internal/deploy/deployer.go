@@ -149,7 +149,6 @@ func New(o Options) *Deployer {
 	setDefault(&o.Timeouts.Confirm, defaultConfirmTimeout)
 	setDefault(&o.Timeouts.Reboot, defaultRebootTimeout)
 	setDefault(&o.Timeouts.Stall, defaultStallTimeout)
-	setDefault(&o.Timeouts.Reconnect, o.Timeouts.Confirm+reconnectGrace)
 	setDefault(&o.Limits.Reach, defaultReach)
 	setDefault(&o.Limits.Build, defaultBuild)
 	setDefault(&o.Limits.Copy, defaultCopy)

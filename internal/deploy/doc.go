@@ -1,21 +1,24 @@
 // Package deploy brings machines to the system that their flake declares.
 //
-// The caller evaluates; a [Machine] carries what the evaluation told, or its
-// error, which then fails alone. [Deployer.Plan] looks at the targets and says
-// what would happen, as a value; [Deployer.Run] does what a plan says and
-// [Deployer.Update] does both, machine by machine, without waiting for the
-// slowest to answer. The phases of different machines overlap, each with its own
-// limit, and one failure leaves the others alone.
+// The caller evaluates; a [Machine] carries what the evaluation told, its error,
+// which then fails alone, or the way to find out. [Deployer.Plan] looks at the
+// targets and says what would happen, as a value; [Deployer.Update] does it,
+// machine by machine, without waiting for the slowest to answer. The phases of
+// different machines overlap, each with its own limit, and one failure leaves the
+// others alone. What changes a machine waits for its turn: waves and batches, see
+// [Settings].
 //
 // A machine is seen through a [Target]: a folder that stands for its root
 // (root:PATH), this computer (local), or a host behind SSH (ssh://HOST).
 //
 // # The way of one machine
 //
-//	reach ─ build ─ copy ─ secrets ─ activate ─ confirm ─ end
+//	evaluate ─ reach ─ build ─ copy ─ (its turn) ─ secrets ─ activate ─ confirm, health ─ end
 //
-// Up to secrets nothing but the store of the machine is changed, and whatever
-// stops there can be done again. From activate on the machine itself is in
+// A machine that is where the [Goal] leads ends at reach. From there on it is
+// claimed for the run, so that another run is refused with our name. Up to
+// secrets nothing but the store of the machine is changed, and whatever stops
+// there can be done again. From activate on the machine itself is in
 // charge: a supervisor on it, started by the driver and independent of it, takes
 // the activation to one of its ends.
 //
@@ -24,8 +27,9 @@
 //	activating     `switch-to-configuration test` of the new system runs, for
 //	               Limit at most: neither profile nor boot loader are touched
 //	waiting        it succeeded; the driver makes a new connection, looks at the
-//	               machine and, with a token that only the two know, confirms or
-//	               rejects; after Window the machine decides that it expired
+//	               units that failed, runs the health checks and, with a token
+//	               that only the two know, confirms or rejects; after Window the
+//	               machine decides that it expired
 //	committing     confirmed: the profile is set and `switch-to-configuration
 //	               boot` makes the new system the one that is booted
 //	rolling-back   anything else: the profile leads to the generation that was
@@ -43,6 +47,15 @@
 // the next driver that comes settles what it finds. After a reboot an activation
 // that was not confirmed is over: the boot loader, which nobody has touched, has
 // brought up the system of before.
+//
+// The goal boot does not activate; the goal reboot commits first, restarts, waits
+// for its confirmation then, and restarts back without it.
+//
+// # What is left of a driver
+//
+// A run is written down in a [Record] before it is done. Another driver can join
+// an activation, with or without the record ([Deployer.Attach]), and go on with
+// the run ([Deployer.Resume]).
 //
 // Three things hold whatever happens: nothing is changed on a machine before
 // its system is built and copied; an activation, once begun, comes to its end

@@ -129,6 +129,21 @@ func testInsideLocal(t *testing.T) {
 			t.Errorf("it said %q, want %q", log, want)
 		}
 	}
+	// A confirmation that comes too late changes nothing any more.
+	late := Activation{ID: "20260102-late", Class: flake.NixOS, Out: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Second}
+	if err := target.Begin(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	p := Progress{}
+	for p.Stand != Ended {
+		if p, err = target.Look(t.Context(), late.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got, err := target.Decide(t.Context(), late.ID, "token", Confirmed); err != nil || got != Decision(CauseExpired) || p.Cause != CauseExpired {
+		t.Errorf("it was confirmed too late: %s, %v, %+v", got, err, p)
+	}
 	facts, err = target.Inspect(t.Context(), keyFile, "")
 	if err != nil {
 		t.Fatal(err)

@@ -28,4 +28,7 @@ if command -v setsid >/dev/null; then
 else
   nohup /bin/sh "$dir/supervise" "$dir" </dev/null >>"$dir/log" 2>&1 &
 fi
-echo $! >"$run/fleet/$id.pid"
+pid=$!
+echo "$pid" >"$run/fleet/$id.pid"
+# A laptop stays awake meanwhile.
+! command -v caffeinate >/dev/null || caffeinate -s -w "$pid" </dev/null >/dev/null 2>&1 &

@@ -58,8 +58,10 @@ limited() {
   $apart /bin/sh -c 'umask 022; cd /; exec "$@"' sh "$@" &
   program=$!
   echo "$program" >"$live/program"
+  # It sleeps in short turns, so that none is left when it is not needed any more.
   # shellcheck disable=SC2016
-  $apart /bin/sh -c 'sleep "$1"; : >"$3"; kill -TERM "-$2"; sleep 5; kill -KILL "-$2"' \
+  $apart /bin/sh -c 'left=$1; while [ "$left" -gt 0 ]; do sleep 1; left=$((left - 1)); done
+    : >"$3"; kill -TERM "-$2"; sleep 5; kill -KILL "-$2"' \
     sh "$limit" "$program" "$live/overdue" >/dev/null 2>&1 &
   timer=$!
   wait "$program"
@@ -101,11 +103,11 @@ restart() {
 }
 
 finish() {
+  say "$*" # before the result, after which nobody listens
   until put result "$*"; do
     say "cannot write $dir/result; trying again"
     sleep 10
   done
-  say "$*"
   tidy
 }
 
