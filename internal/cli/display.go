@@ -56,6 +56,8 @@ func (p *progress) deploy(e deploy.Event) {
 		p.get().Finish(e.Machine, string(e.State), "", stateColor(e.State))
 	case e.State == deploy.Started || e.State == deploy.Running:
 		p.get().Set(e.Machine, string(e.Phase), e.Message)
+	case e.State == deploy.Done: // its turn for the next phase may be a while off
+		p.get().Set(e.Machine, "waiting", string(e.Phase)+" done")
 	}
 }
 

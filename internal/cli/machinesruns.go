@@ -65,11 +65,15 @@ func (a *App) listRuns() error {
 		if column != 5 {
 			return cell
 		}
-		word, rest, _ := strings.Cut(cell, ":")
-		return a.Streams.PaintOut(outcomeColor(deploy.Outcome(word)), cell[:len(cell)-len(rest)]) + rest
+		for _, r := range runs {
+			if outcomeText(r) == cell {
+				return a.Streams.PaintOut(outcomeColor(r.Outcome), cell)
+			}
+		}
+		return cell
 	}}
-	for _, r := range runs {
-		table.Add(r.ID, ago(a.Now(), r.Started), orDash(r.Owner), orDash(string(r.Goal)), machinesText(r.Machines), outcomeText(r))
+	for i, r := range runs {
+		table.Add(shortRun(runs, i), ago(a.Now(), r.Started), orDash(r.Owner), orDash(string(r.Goal)), machinesText(r.Machines), outcomeText(r))
 	}
 	return table.Write(a.Streams.Out)
 }
@@ -82,12 +86,26 @@ func machinesText(names []string) string {
 	return strconv.Itoa(len(names))
 }
 
-// outcomeText says how a run ended; what its counts say as well is left out.
-func outcomeText(r deploy.Run) string {
-	if rest, ok := strings.CutPrefix(r.Text, strconv.Itoa(len(r.Machines))+" "); ok && rest == string(r.Outcome) {
-		return rest
+// shortRun is a beginning of a run's name that no other run has: its time to the
+// second, mostly.
+func shortRun(runs []deploy.Run, i int) string {
+	const enough = len("20260102-150405")
+	short := runs[i].ID[:min(enough, len(runs[i].ID))]
+	for j, r := range runs {
+		if j != i && strings.HasPrefix(r.ID, short) {
+			return runs[i].ID
+		}
 	}
-	return string(r.Outcome) + ": " + r.Text
+	return short
+}
+
+// outcomeText says how a run ended, or that it has not.
+func outcomeText(r deploy.Run) string {
+	switch r.Outcome {
+	case deploy.RunUnderWay, deploy.RunCutOff, deploy.RunUnreadable:
+		return string(r.Outcome) + ": " + r.Text
+	}
+	return r.Text
 }
 
 func outcomeColor(o deploy.Outcome) term.Color {
@@ -151,6 +169,23 @@ func runTable(a *App, t *deploy.Timeline) *term.Table {
 		table.Add(row...)
 	}
 	return table
+}
+
+// drawRun writes the page of a run that has ended, if one is wished for; how the
+// run ended does not depend on it.
+func (a *App) drawRun(run, page string) {
+	if page == "" {
+		return
+	}
+	history, err := deploy.ReadRecord(a.runs(), run)
+	if err == nil {
+		err = a.writePage(history.Timeline(), page)
+	}
+	if err != nil {
+		a.Streams.Warn("%v", err)
+		return
+	}
+	a.Streams.Say("Wrote %s", page)
 }
 
 func (a *App) writePage(t *deploy.Timeline, file string) error {

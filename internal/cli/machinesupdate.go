@@ -20,14 +20,14 @@ import (
 
 // updateOptions are the flags of machines update.
 type updateOptions struct {
-	all, dryRun, reboot    bool
-	buildOnTarget          bool
-	buildHost              string
-	goal, batch, resume    string
-	maxFailures, limitEval int
-	roleOrder              []string
-	limits                 deploy.Limits
-	confirm, activation    time.Duration
+	all, dryRun, reboot       bool
+	buildOnTarget             bool
+	buildHost                 string
+	goal, batch, resume, page string
+	maxFailures, limitEval    int
+	roleOrder                 []string
+	limits                    deploy.Limits
+	confirm, activation       time.Duration
 }
 
 // goalBuild is a goal that no machine is reached for.
@@ -95,6 +95,8 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags.DurationVar(&o.confirm, "confirm-timeout", 2*time.Minute, "how long a machine waits for the confirmation of its new system before it goes back")
 	flags.DurationVar(&o.activation, "activation-timeout", 30*time.Minute, "how long an activation may take before the machine goes back")
 	flags.StringVar(&o.resume, "resume", "", "go on with this run")
+	flags.StringVar(&o.page, "html", "", "write at the end a page into this file that shows what took how long")
+	_ = cmd.MarkFlagFilename("html", "html")
 	_ = cmd.RegisterFlagCompletionFunc("goal", cobra.FixedCompletions(goals(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("build-host", a.completeMachines)
 	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeRuns)
@@ -113,6 +115,9 @@ func (o updateOptions) settings() (deploy.Settings, error) {
 	}
 	if !slices.Contains(goals(), o.goal) {
 		return wrong("--goal %s is none of %s", o.goal, strings.Join(goals(), ", "))
+	}
+	if o.page != "" && (o.goal == goalBuild || o.dryRun) {
+		return wrong("--html draws a run, and no run of it is recorded: leave out --goal build and --dry-run")
 	}
 	if o.reboot && s.Goal != deploy.Switch && s.Goal != deploy.Boot {
 		return wrong("--reboot goes with the goals switch and boot, not with %s", o.goal)
@@ -187,6 +192,7 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 		p.clear()
 		return err
 	}
+	defer s.drawRun(options.Run, o.page)
 	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Update(ctx, machines) })
 }
 
@@ -222,6 +228,7 @@ func (a *App) resume(ctx context.Context, o updateOptions) error {
 			machines = append(machines, deploy.Machine{Name: name})
 		}
 	}
+	defer s.drawRun(options.Run, o.page)
 	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Resume(ctx, history, machines) })
 }
 

@@ -17,6 +17,7 @@ type nixWatch struct {
 	name           string // what it is at
 	step           string // of a build
 	done, expected int64
+	shown          string // what was told last, and when
 	told           time.Time
 }
 
@@ -34,6 +35,8 @@ func (w *nixWatch) on(e nix.Event) {
 	// Progress of single paths and files is not worth showing.
 	counts := e.Activity == nix.Builds || e.Activity == nix.CopyPaths
 	subject := e.Activity == nix.Build || e.Activity == nix.CopyPath || e.Activity == nix.Substitute
+	// A build may take hours and say nothing: its name cannot wait.
+	begins := e.Kind == nix.Started && e.Activity == nix.Build
 	switch {
 	case e.Kind == nix.Started && subject:
 		w.name, w.step = e.Name(), ""
@@ -42,24 +45,23 @@ func (w *nixWatch) on(e nix.Event) {
 		w.name, w.step = e.Name(), e.Text
 	case e.Kind == nix.LogLine:
 		w.d.log(now, w.machine, w.phase, e.Name()+"> "+e.Text)
-		return
 	case e.Kind == nix.Message:
 		w.d.log(now, w.machine, w.phase, e.Text)
-		return
 	case e.Kind == nix.Progress && counts && e.Expected > 0:
 		w.done, w.expected = e.Done, e.Expected
-	default:
-		return
 	}
-	if w.name != "" && now.Sub(w.told) >= nixPause {
-		w.told = now
-		w.d.show(w.machine, w.phase, w.text())
+	if text := w.text(); text != w.shown && (begins || now.Sub(w.told) >= nixPause) {
+		w.told, w.shown = now, text
+		w.d.show(w.machine, w.phase, text)
 	}
 }
 
 // text is what Nix is at: "linux-6.12 (3 of 20), buildPhase".
 func (w *nixWatch) text() string {
 	text := w.name
+	if text == "" {
+		return ""
+	}
 	if w.expected > 1 {
 		text += fmt.Sprintf(" (%d of %d)", min(w.done+1, w.expected), w.expected)
 	}

@@ -152,7 +152,7 @@ func ReadRecord(folder, name string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readHistory(file)
+	return readHistory(file, true)
 }
 
 // ResumeRecord takes over the record of a run to go on with it. The error wraps
@@ -173,7 +173,7 @@ func ResumeRecord(folder, name string, now time.Time) (*Record, *History, error)
 		}
 		return nil, nil, errors.Join(fmt.Errorf("go on with the run %s: %w", r.ID, err), file.Close())
 	}
-	history, err := readHistory(path)
+	history, err := readHistory(path, true)
 	if err == nil {
 		// What a crash has cut off is ended first.
 		if _, err = file.Write([]byte("\n")); err == nil {
@@ -230,13 +230,15 @@ func findRecord(folder, name string) (string, error) {
 	return filepath.Join(folder, found[0], recordName), nil
 }
 
-func readHistory(path string) (*History, error) {
+// readHistory reads a record; evaluated says whether what was evaluated matters,
+// which is most of it.
+func readHistory(path string, evaluated bool) (*History, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the record of the run: %w", err)
 	}
 	defer file.Close()
-	h, err := parseHistory(file)
+	h, err := parseHistory(file, evaluated)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -245,13 +247,14 @@ func readHistory(path string) (*History, error) {
 }
 
 // parseHistory reads a record; lines that are none are what a crash has left.
-func parseHistory(r io.Reader) (*History, error) {
+func parseHistory(r io.Reader, evaluated bool) (*History, error) {
 	h := &History{Evaluated: map[string]Machine{}, Begun: map[string]Begun{}, Results: map[string]Result{}}
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
 		var e entry
-		if json.Unmarshal(line, &e) == nil {
+		skip := !evaluated && bytes.HasPrefix(line, []byte(`{"machine":{`))
+		if !skip && json.Unmarshal(line, &e) == nil {
 			h.add(e)
 		}
 		if errors.Is(err, io.EOF) {

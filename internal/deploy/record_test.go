@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -155,9 +156,18 @@ func TestOldRecords(t *testing.T) {
 
 func FuzzParseHistory(f *testing.F) {
 	f.Add(`{"run":{"id":"1","machines":["a"]}}` + "\n" + `{"result":{"machine":"a","state":"done"}}` + "\n{")
+	f.Add(`{"run":{"id":"1","machines":["a"],"started":"0001-01-01T00:00:00Z"}}` + "\n" +
+		`{"event":{"machine":"a","phase":"reach","state":"started","time":"9999-12-31T23:59:59Z"}}` + "\n" + `{"resumed":"9999-12-31T23:59:59Z"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		if h, err := parseHistory(strings.NewReader(text)); err == nil && h.ID == "" {
+		h, err := parseHistory(strings.NewReader(text), true)
+		if err != nil {
+			return
+		}
+		if h.ID == "" {
 			t.Error("a history without a run")
+		}
+		if err := h.Timeline().WritePage(io.Discard); err != nil {
+			t.Error(err)
 		}
 	})
 }

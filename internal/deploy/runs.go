@@ -46,7 +46,7 @@ func ListRuns(folder string) []Run {
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
-		h, err := readHistory(filepath.Join(folder, name, recordName))
+		h, err := readHistory(filepath.Join(folder, name, recordName), false)
 		if err != nil {
 			list = append(list, Run{ID: name, Outcome: RunUnreadable, Text: err.Error()})
 			continue

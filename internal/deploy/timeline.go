@@ -29,12 +29,15 @@ type Span struct {
 }
 
 // Length is how long the phase took. A clock that was set back makes it nothing.
-func (s Span) Length() time.Duration { return max(0, s.To.Sub(s.From)) }
+func (s Span) Length() time.Duration { return sitting{s.From, s.To}.length() }
 
 // sitting is the time that one driver was at work on a run.
 type sitting struct{ from, to time.Time }
 
-func (s sitting) length() time.Duration { return max(0, s.to.Sub(s.from)) }
+// longest bounds what a broken clock, or a broken record, can make of a run.
+const longest = 365 * 24 * time.Hour
+
+func (s sitting) length() time.Duration { return min(max(0, s.to.Sub(s.from)), longest) }
 
 // Timeline says what the run did when.
 func (h *History) Timeline() *Timeline {
@@ -104,7 +107,7 @@ func cutOff(spans map[string][]Span, at time.Time) {
 // not count.
 func (t *Timeline) Length() (length time.Duration) {
 	for _, s := range t.sittings {
-		length += s.length()
+		length = min(length+s.length(), longest)
 	}
 	return length
 }
@@ -113,9 +116,9 @@ func (t *Timeline) Length() (length time.Duration) {
 func (t *Timeline) offset(at time.Time) (offset time.Duration) {
 	for _, s := range t.sittings {
 		if !at.After(s.to) {
-			return offset + max(0, at.Sub(s.from))
+			return min(offset+min(max(0, at.Sub(s.from)), longest), longest)
 		}
-		offset += s.length()
+		offset = min(offset+s.length(), longest)
 	}
 	return offset
 }

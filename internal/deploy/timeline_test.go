@@ -165,7 +165,7 @@ func TestTimelineOfLittle(t *testing.T) {
 {"event":{"machine":"a","phase":"reach","state":"done","time":"2020-01-02T15:04:05Z"}}
 {"event":{"machine":"stranger","phase":"health","state":"started","time":"2020-01-02T15:04:05Z"}}`,
 	} {
-		h, err := parseHistory(strings.NewReader(text))
+		h, err := parseHistory(strings.NewReader(text), true)
 		if err != nil {
 			t.Fatal(err)
 		}
