@@ -173,7 +173,7 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 	if o.limitEval > 0 {
 		s.loader.Workers = o.limitEval
 	}
-	p.get().Finish("evaluating", "", "", term.Green)
+	p.get().Remove("evaluating")
 	evaluating, cancel := context.WithCancel(ctx)
 	machines, wait := s.evaluating(evaluating, names, waves, o.all)
 	defer wait()

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/crs58/fleet/internal/deploy"
-	"github.com/crs58/fleet/internal/term"
 )
 
 // onTargets hands on the selected machines with nothing but their addresses, for
@@ -69,7 +68,7 @@ func (a *App) onEvaluating(ctx context.Context, p *progress, args []string, all 
 		p.clear()
 		return err
 	}
-	p.get().Finish("evaluating", "", "", term.Green)
+	p.get().Remove("evaluating")
 	evaluating, cancel := context.WithCancel(ctx)
 	machines, wait := s.evaluating(evaluating, names, nil, false)
 	defer wait()

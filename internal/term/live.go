@@ -3,6 +3,7 @@ package term
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,6 +67,15 @@ func (l *Live) Set(key, state, detail string) { l.set(key, row{state: state, det
 // Finish gives key its last state, in a colour; Green is for what ended well.
 func (l *Live) Finish(key, state, detail string, c Color) {
 	l.set(key, row{state: state, detail: detail, color: c, finished: true})
+}
+
+// Remove takes the line of key away.
+func (l *Live) Remove(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key = Clean(key)
+	delete(l.rows, key)
+	l.order = slices.DeleteFunc(l.order, func(other string) bool { return other == key })
 }
 
 func (l *Live) set(key string, r row) {

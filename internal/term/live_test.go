@@ -35,6 +35,9 @@ func TestLiveOnTerminal(t *testing.T) {
 				}
 				live.tick()
 			}
+			live.Set("gone", "copy", "")
+			live.tick()
+			live.Remove("gone")
 			for i, key := range keys {
 				if i%3 == 0 {
 					failed = append(failed, key[:4])
@@ -56,6 +59,9 @@ func TestLiveOnTerminal(t *testing.T) {
 				if n := strings.Count(all, line+"\n"); n != 1 {
 					t.Errorf("%q is there %d times", line, n)
 				}
+			}
+			if strings.Contains(all, "gone") {
+				t.Error("what was removed is there")
 			}
 			for _, key := range failed {
 				if n := strings.Count(all, key); n != 1 {
