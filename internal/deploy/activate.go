@@ -309,7 +309,13 @@ func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
 		o.after = after
 	}
 	if err := o.failure(); err != nil {
-		r = r.fail(ctx, f.phase(), withJournal(err, f.t, o.after, f.id))
+		switch {
+		case o.inhibited():
+			err = &fixableError{err: err, next: "fleet machines update " + f.s.Machine + " --goal boot --reboot"}
+		default:
+			err = withJournal(err, f.t, o.after, f.id)
+		}
+		r = r.fail(ctx, f.phase(), err)
 		r.cause = p.Cause
 		if p.Ending == EndRolledBack {
 			r.State = RolledBack

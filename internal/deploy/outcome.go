@@ -78,6 +78,13 @@ func (o outcome) reason() error {
 	return fmt.Errorf("the activation failed (exit status %d)%s", code, o.said())
 }
 
+// inhibited tells that NixOS refuses to switch to a system that only a reboot
+// may bring up (system.switch.inhibitors).
+func (o outcome) inhibited() bool {
+	return o.progress.Cause == CauseFailed && o.progress.Code == codeRefused && o.class != flake.Darwin &&
+		strings.Contains(strings.ToLower(o.lastWords), "inhibitor")
+}
+
 // note is what to know about an activation that did not fail.
 func (o outcome) note() string {
 	switch {

@@ -88,6 +88,22 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
+func TestInhibited(t *testing.T) {
+	for _, test := range []struct {
+		o    outcome
+		want bool
+	}{
+		{outcome{progress: Progress{Cause: CauseFailed, Code: 1}, class: flake.NixOS, lastWords: "Pre-switch check 'switchInhibitors' failed"}, true},
+		{outcome{progress: Progress{Cause: CauseFailed, Code: 1}, class: flake.NixOS, lastWords: "Pre-switch check 'disk' failed"}, false},
+		{outcome{progress: Progress{Cause: CauseFailed, Code: 2}, class: flake.NixOS, lastWords: "switchInhibitors"}, false},
+		{outcome{progress: Progress{Cause: CauseFailed, Code: 1}, class: flake.Darwin, lastWords: "switchInhibitors"}, false},
+	} {
+		if got := test.o.inhibited(); got != test.want {
+			t.Errorf("%+v: %t", test.o, got)
+		}
+	}
+}
+
 func TestFail(t *testing.T) {
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()

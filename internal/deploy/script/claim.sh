@@ -12,15 +12,18 @@ mine() { [ "$(cut -d ' ' -f 1 "$lease" 2>/dev/null)" = "$1" ]; }
 write() { printf '%s %s %s %s\n' "$1" "$since" "$(uptime_seconds)" "$2" >"$lease.$$"; }
 busy() {
   read -r _ begun _ owner <"$lease" 2>/dev/null
-  echo "busy $((since - ${begun:-$since})) ${owner:-}"
+  case ${begun:-} in '' | *[!0-9]*) begun=$since ;; esac
+  echo "busy $((since - begun)) ${owner:-}"
   rm -f "$lease.$$"
   exit 0
 }
-if read -r _ _ beat _ <"$lease" 2>/dev/null && ! mine "$1"; then
-  [ "$((since - beat))" -ge "$3" ] || busy
+beat=$(cut -d ' ' -f 3 "$lease" 2>/dev/null)
+case $beat in '' | *[!0-9]*) beat=-$3 ;; esac # it is no claim
+if [ -e "$lease" ] && ! mine "$1" && [ "$((since - beat))" -lt "$3" ]; then
+  busy
 fi
 write "$1" "$2"
-if mine "$1" || [ -n "${beat:-}" ]; then
+if [ -e "$lease" ]; then
   mv -f "$lease.$$" "$lease"
 else
   ln "$lease.$$" "$lease" 2>/dev/null || busy

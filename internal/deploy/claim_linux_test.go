@@ -1,0 +1,113 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crs58/fleet/internal/ssh"
+	"github.com/crs58/fleet/internal/testhost"
+)
+
+// A machine that is claimed by one run is refused to another, with the owner's
+// name, for as long as the run's driver is there.
+func TestClaim(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	h := testhost.Light(t, n, testhost.Options{Name: "claimed"})
+	connect := func() *sshTarget {
+		target := newSSHTarget("ssh://claimed", func(ctx context.Context) (*ssh.Conn, error) {
+			return ssh.Dial(ctx, ssh.Config{Target: ssh.Target{Host: "claimed"}, Env: os.Environ(), File: n.SSHConfig})
+		}, 10*time.Second)
+		if err := target.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { target.Close() })
+		return target
+	}
+	first, second := connect(), connect()
+	refused := func(owner string) {
+		t.Helper()
+		var busy *BusyError
+		if _, err := second.Claim(t.Context(), "run-2", "me"); !errors.As(err, &busy) || busy.Owner != owner || busy.Target != "ssh://claimed" {
+			t.Errorf("it is not refused in the name of %q: %v", owner, err)
+		}
+	}
+	free := func() {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			release, err := second.Claim(t.Context(), "run-2", "me")
+			if err == nil {
+				release()
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+	}
+	write := func(text string) {
+		t.Helper()
+		if _, err := first.output(t.Context(), `cat >/run/fleet/lease`, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	release, err := first.Claim(t.Context(), "run-1", "crs58@stibnite \n of the house")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("crs58@stibnite of the house")
+	again, err := second.Claim(t.Context(), "run-1", "the same run, gone on with")
+	if err != nil {
+		t.Errorf("the run itself is refused: %v", err)
+	} else {
+		again()
+	}
+	release()
+	free()
+
+	// A driver that is gone without a word: its connection is, too.
+	if _, err := first.Claim(t.Context(), "run-1", "crs58"); err != nil {
+		t.Fatal(err)
+	}
+	refused("crs58")
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	free()
+
+	// Or it is only silent, and the connection hangs; or the file is no claim.
+	first = connect()
+	up, err := first.output(t.Context(), "uptime_seconds", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(fmt.Sprintf("run-0 1 %s somebody\n", strings.TrimSpace(up)))
+	refused("somebody")
+	for _, text := range []string{"run-0 1 1 somebody silent\n", "", "nonsense\n"} {
+		write(text)
+		free()
+	}
+	if got, err := h.ReadFile("/run/fleet/lease"); err == nil {
+		t.Errorf("a claim is left: %s", got)
+	}
+}
+
+func TestParseBusy(t *testing.T) {
+	for line, want := range map[string]BusyError{
+		"busy 90 crs58@stibnite": {Owner: "crs58@stibnite", Age: 90 * time.Second},
+		"busy 3 two words":       {Owner: "two words", Age: 3 * time.Second},
+		"busy x":                 {},
+	} {
+		if got, ok := parseBusy(line); !ok || *got != want {
+			t.Errorf("%q: %+v, %t", line, got, ok)
+		}
+	}
+	if _, ok := parseBusy("held"); ok {
+		t.Error("held is busy")
+	}
+}
