@@ -186,7 +186,7 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 		return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Build(ctx, machines) })
 	}
 	options.Record, err = deploy.CreateRecord(s.runs(), deploy.Header{
-		ID: options.Run, Started: s.Now(), Owner: options.Owner, Flake: s.fleet.Ref, Settings: settings, Machines: names,
+		ID: options.Run, Started: s.Now(), Owner: options.Owner, Flake: s.fleet.Ref, Settings: settings, Machines: names, Waves: waves,
 	})
 	if err != nil {
 		p.clear()
@@ -209,25 +209,25 @@ func (a *App) resume(ctx context.Context, o updateOptions) error {
 	p := s.work()
 	options := s.updating(p, history.Settings)
 	options.Run, options.Record = record.ID, record
-	waves, err := inventory.Waves(&s.fleet.Inventory, history.Machines, inventory.Order{Last: s.thisMachine(history.Machines)})
-	if err != nil {
-		return errors.Join(err, record.Close(a.Now()))
-	}
+	// A machine that was not evaluated, or whose derivation is gone, is evaluated
+	// now; of those that are finished there is nothing to know.
 	var unknown []string
-	for _, name := range history.Unfinished() {
-		if _, known := history.Evaluated[name]; !known {
+	var machines []deploy.Machine
+	unfinished := history.Unfinished()
+	for _, name := range history.Machines {
+		m, known := history.Evaluated[name]
+		switch {
+		case !slices.Contains(unfinished, name):
+			machines = append(machines, deploy.Machine{Name: name, Wave: history.Waves[name]})
+		case known && m.Buildable():
+			machines = append(machines, m)
+		default:
 			unknown = append(unknown, name)
 		}
 	}
-	machines, wait := s.evaluating(ctx, unknown, waves, false)
+	evaluated, wait := s.evaluating(ctx, unknown, history.Waves, false)
 	defer wait()
-	for _, name := range history.Machines {
-		if m, known := history.Evaluated[name]; known {
-			machines = append(machines, m)
-		} else if !slices.Contains(unknown, name) {
-			machines = append(machines, deploy.Machine{Name: name})
-		}
-	}
+	machines = append(machines, evaluated...)
 	defer s.drawRun(options.Run, o.page)
 	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Resume(ctx, history, machines) })
 }

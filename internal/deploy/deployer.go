@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,16 @@ type Machine struct {
 	// Unnamed says that nobody named the machine: one that is to be named for an
 	// update is left alone then.
 	Unnamed bool `json:",omitempty"`
+}
+
+// Buildable tells whether the derivation of the machine's system is still there:
+// a garbage collection may have taken it since the evaluation.
+func (m Machine) Buildable() bool {
+	if m.Details == nil || m.Details.Toplevel == nil {
+		return false
+	}
+	_, err := os.Stat(m.Details.Toplevel.DrvPath)
+	return err == nil
 }
 
 // Options is what a [Deployer] works with. Only Nix is needed by all.

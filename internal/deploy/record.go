@@ -42,8 +42,9 @@ type Header struct {
 	// Flake is the folder or reference of the fleet.
 	Flake    string   `json:"flake"`
 	Settings Settings `json:"settings"`
-	// Machines are the names of all machines of the run, sorted.
-	Machines []string `json:"machines"`
+	// Machines are the names of all machines of the run, sorted; Waves are theirs.
+	Machines []string       `json:"machines"`
+	Waves    map[string]int `json:"waves,omitempty"`
 }
 
 // Begun is an activation that was begun, or was about to be.

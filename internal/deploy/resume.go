@@ -30,6 +30,9 @@ func (w *way) rejoin(ctx context.Context, begun Begun) (Result, bool) {
 	if begun.ID == "" {
 		return Result{}, false
 	}
+	if w.m.Address == "" { // which only its evaluation tells
+		w.m.Address = begun.Target
+	}
 	r, err := w.join(ctx, begun.ID)
 	switch {
 	case errors.Is(err, errNoActivation):
