@@ -78,22 +78,27 @@ func (s *session) rollback(ctx context.Context, machines []deploy.Machine, o rol
 	if o.dryRun {
 		p = s.progress()
 	}
-	options := s.updating(p, deploy.Settings{Goal: deploy.Switch, Timeouts: deploy.Timeouts{Confirm: o.confirm, Activate: o.activation}})
-	d := deploy.New(options)
-	defer d.Close()
-	plan := d.PlanRollback(ctx, machines, o.to)
+	options := s.updating(p, deploy.Settings{Goal: deploy.Switch, Rollback: true, Timeouts: deploy.Timeouts{Confirm: o.confirm, Activate: o.activation}})
 	if o.dryRun {
+		d := deploy.New(options)
+		defer d.Close()
+		plan := d.PlanRollback(ctx, machines, o.to)
 		p.clear()
 		return s.showRollbackPlan(plan)
 	}
-	for _, step := range plan.Steps {
-		if step.Err == nil {
-			s.Streams.Say("%s: it is to %s", step.Machine, step.Text())
-		}
+	if err := s.record(&options, names, waves); err != nil {
+		p.clear()
+		return err
 	}
-	summary := d.Rollback(ctx, plan)
-	p.clear()
-	return s.showSummary(summary, deploy.Switch)
+	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary {
+		plan := d.PlanRollback(ctx, machines, o.to)
+		for _, step := range plan.Steps {
+			if step.Err == nil {
+				s.Streams.Say("%s: it is to %s", step.Machine, step.Text())
+			}
+		}
+		return d.Rollback(ctx, plan)
+	})
 }
 
 func (s *session) showRollbackPlan(plan *deploy.RollbackPlan) error {

@@ -20,10 +20,11 @@ func (a *App) machinesRunsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs [RUN]",
 		Short: "List past deploys, or show one: what took how long, and what failed",
-		Long: `List the recorded runs of ` + "`fleet machines update`" + `, the latest first. Of one run, whose
-name may be shortened, show how long each machine was at which step, why it
-failed, and where the log of that is. --html writes the run as a page with a bar
-for each machine and step.
+		Long: `List the recorded runs of ` + "`fleet machines update` and `rollback`" + `, the latest first.
+
+Of one run, whose name may be shortened, show how long each machine was at which
+step, why it failed, and where the log of that is. --html writes the run as a page
+with a bar for each machine and step.
 
 Runs are kept for a month, the last 20 longer, never more than 200.`,
 		Example: `  fleet machines runs
@@ -143,7 +144,7 @@ func (a *App) showRun(name, page string) error {
 	}
 	summary := history.Summary()
 	a.sayProblems(summary)
-	if timeline.Outcome == deploy.RunCutOff || len(history.Unfinished()) > 0 && timeline.Outcome != deploy.RunUnderWay {
+	if !history.Settings.Rollback && timeline.Outcome != deploy.RunUnderWay && (timeline.Outcome == deploy.RunCutOff || len(history.Unfinished()) > 0) {
 		a.Streams.Say("Go on with `fleet machines update --resume %s`", timeline.ID)
 	}
 	a.Streams.Say("%s", outcomeText(timeline.Run))

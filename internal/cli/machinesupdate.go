@@ -185,10 +185,7 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 	if o.goal == goalBuild {
 		return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Build(ctx, machines) })
 	}
-	options.Record, err = deploy.CreateRecord(s.runs(), deploy.Header{
-		ID: options.Run, Started: s.Now(), Owner: options.Owner, Flake: s.fleet.Ref, Settings: settings, Machines: names, Waves: waves,
-	})
-	if err != nil {
+	if err := s.record(&options, names, waves); err != nil {
 		p.clear()
 		return err
 	}
@@ -295,6 +292,14 @@ func (s *session) updating(p *progress, settings deploy.Settings) deploy.Options
 	return o
 }
 
+// record has a deploy recorded.
+func (s *session) record(o *deploy.Options, machines []string, waves map[string]int) (err error) {
+	o.Record, err = deploy.CreateRecord(s.runs(), deploy.Header{
+		ID: o.Run, Started: s.Now(), Owner: o.Owner, Flake: s.fleet.Ref, Settings: o.Settings, Machines: machines, Waves: waves,
+	})
+	return err
+}
+
 // runUpdate runs a deploy and shows how it ended.
 func (s *session) runUpdate(ctx context.Context, p *progress, o deploy.Options, run func(*deploy.Deployer) *deploy.Summary) error {
 	d := deploy.New(o)
@@ -304,11 +309,11 @@ func (s *session) runUpdate(ctx context.Context, p *progress, o deploy.Options, 
 	if err != nil {
 		s.Streams.Warn("%v", err)
 	}
-	return s.showSummary(summary, o.Goal)
+	return s.showSummary(summary, o.Settings)
 }
 
 // showSummary prints how machines ended and gives the exit code of it.
-func (s *session) showSummary(summary *deploy.Summary, goal deploy.Goal) error {
+func (s *session) showSummary(summary *deploy.Summary, settings deploy.Settings) error {
 	if s.config.JSON {
 		return errors.Join(s.result(summary), exit(summary.ExitCode()))
 	}
@@ -323,12 +328,12 @@ func (s *session) showSummary(summary *deploy.Summary, goal deploy.Goal) error {
 		for _, line := range r.Output {
 			fmt.Fprintf(s.Streams.Out, "%s: %s\n", r.Machine, term.Clean(line))
 		}
-		if r.State == deploy.Done && r.Message != "" && goal.Changes() {
+		if r.State == deploy.Done && r.Message != "" && settings.Goal.Changes() {
 			s.Streams.Say("%s: %s", r.Machine, r.Message)
 		}
 	}
 	s.sayProblems(summary)
-	if summary.Run != "" && summary.ExitCode() != exitDone {
+	if summary.Run != "" && summary.ExitCode() != exitDone && !settings.Rollback {
 		s.Streams.Say("Go on with `fleet machines update --resume %s`", summary.Run)
 	}
 	s.Streams.Say("%s", summary.Text())

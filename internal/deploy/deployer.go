@@ -80,6 +80,9 @@ type Options struct {
 // Settings say how a run is to go. They are kept in its record.
 type Settings struct {
 	Goal Goal `json:"goal"`
+	// Rollback says that machines are taken back to an earlier generation. Such a
+	// run can be joined, but not gone on with: what was earlier then is not now.
+	Rollback bool `json:"rollback,omitempty"`
 	// Reboot restarts machines whose system is not wholly up without that.
 	Reboot bool `json:"reboot,omitempty"`
 	// Batches cut the run into groups of machines that are changed one after

@@ -86,6 +86,9 @@ type History struct {
 
 const recordName = "record.ndjson"
 
+// ErrRollback says that a run took machines back.
+var ErrRollback = errors.New("it took machines back, which is not gone on with: `fleet machines attach` follows what it has begun, and `fleet machines rollback` begins anew")
+
 // ErrRunning says that a run's driver is still at work.
 var ErrRunning = errors.New("it is still running")
 
@@ -157,7 +160,8 @@ func ReadRecord(folder, name string) (*History, error) {
 }
 
 // ResumeRecord takes over the record of a run to go on with it. The error wraps
-// [ErrRunning] if somebody is at work on it.
+// [ErrRunning] if somebody is at work on it, and [ErrRollback] if it is none to go
+// on with.
 func ResumeRecord(folder, name string, now time.Time) (*Record, *History, error) {
 	path, err := findRecord(folder, name)
 	if err != nil {
@@ -175,6 +179,9 @@ func ResumeRecord(folder, name string, now time.Time) (*Record, *History, error)
 		return nil, nil, errors.Join(fmt.Errorf("go on with the run %s: %w", r.ID, err), file.Close())
 	}
 	history, err := readHistory(path, true)
+	if err == nil && history.Settings.Rollback {
+		err = ErrRollback
+	}
 	if err == nil {
 		// What a crash has cut off is ended first.
 		if _, err = file.Write([]byte("\n")); err == nil {

@@ -64,6 +64,9 @@ func (h *History) Run() Run {
 		Outcome: h.outcome(s), Text: s.Text(),
 	}
 	setDefault(&r.Goal, Switch)
+	if h.Settings.Rollback {
+		r.Goal = "rollback"
+	}
 	if n := len(h.sittings); n > 0 {
 		r.Ended = h.sittings[n-1].to
 	}
