@@ -109,7 +109,9 @@ func (w *way) watchStall(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := w.d.o.Timeouts.Stall
 	ticker := time.NewTicker(max(limit/10, time.Millisecond))
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		defer ticker.Stop()
 		moved, since := w.t.Traffic(), time.Now()
 		for {
@@ -126,7 +128,10 @@ func (w *way) watchStall(ctx context.Context) (context.Context, func()) {
 			}
 		}
 	}()
-	return ctx, func() { cancel(nil) }
+	return ctx, func() {
+		cancel(nil)
+		<-ended // whoever makes the connection anew is alone with it
+	}
 }
 
 // diskFull looks at the machine again, to say how little room there is.
