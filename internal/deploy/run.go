@@ -117,6 +117,9 @@ func (w *way) walk(ctx context.Context) Result {
 	if err := w.turns.wait(ctx, w.m.Name); err != nil {
 		return r.fail(ctx, Secrets, err)
 	}
+	if err := w.t.Connect(ctx); err != nil { // it may have been lost meanwhile
+		return r.fail(ctx, Secrets, err)
+	}
 	if err := w.putSecrets(ctx); err != nil {
 		return r.fail(ctx, Secrets, err)
 	}
