@@ -98,6 +98,7 @@ func (s *session) deployOptions() deploy.Options {
 		Secret:     s.secretOf,
 		Owner:      s.Getenv("USER") + "@" + s.Hostname,
 		Root:       s.Root,
+		Terminal:   s.Streams.Lend,
 		Now:        s.Now,
 		Random:     rand.Reader,
 	}

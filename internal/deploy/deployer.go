@@ -62,6 +62,9 @@ type Options struct {
 	Secret func(ctx context.Context, machine, value string) ([]byte, error)
 	// Root says that this process is root, which a local target needs no sudo for.
 	Root bool
+	// Terminal lends the terminal to programs that run on this computer in front of
+	// the user: sudo, and the activation of a local target. Nil: there is none.
+	Terminal func(use func(in io.Reader, out io.Writer) error) error
 	// OnEvent is told what happens; never two calls at once.
 	OnEvent func(Event)
 	Now     func() time.Time
@@ -236,7 +239,7 @@ func (d *Deployer) target(machine string, class flake.Class, address string) (Ta
 	case Root:
 		t = newRootTarget(a.Path)
 	case Local:
-		t = newLocalTarget(class, d.o.Root)
+		t = newLocalTarget(class, d.o.Root, d.o.Terminal)
 	case SSH:
 		if d.o.Dial == nil {
 			return nil, fmt.Errorf("reach %s: this command does not use SSH", a)

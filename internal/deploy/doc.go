@@ -51,6 +51,10 @@
 // The goal boot does not activate; the goal reboot commits first, restarts, waits
 // for its confirmation then, and restarts back without it.
 //
+// On this computer and in a folder this process supervises the activation: here
+// nixos-rebuild or darwin-rebuild runs in front of the user, at the terminal. Should
+// this process be killed, the system that is active is not made permanent.
+//
 // # What is left of a driver
 //
 // A run is written down in a [Record] before it is done. Another driver can join
@@ -58,7 +62,7 @@
 // the run ([Deployer.Resume]).
 //
 // Three things hold whatever happens: nothing is changed on a machine before
-// its system is built and copied; an activation, once begun, comes to its end
-// without this process and without the connection; and where that end was not
+// its system is built and copied; an activation on a host, once begun, comes to its
+// end without this process and without the connection; and where that end was not
 // seen the outcome is called unknown.
 package deploy

@@ -16,16 +16,24 @@ import (
 )
 
 // localTarget is this computer. What needs root goes through sudo, which asks
-// at the terminal, once, before the first such thing.
+// at the terminal when it wants to know the password.
 type localTarget struct {
 	scripted
-	class    flake.Class
-	root     bool // this process is root
-	elevated bool
+	class flake.Class
+	root  bool // this process is root
+	// terminal is [Options.Terminal].
+	terminal func(use func(in io.Reader, out io.Writer) error) error
+	// activation is the one that this process began, failed the units that had
+	// failed before it.
+	activation *ownActivation
+	failed     []string
 }
 
-func newLocalTarget(class flake.Class, root bool) *localTarget {
-	t := &localTarget{class: class, root: root}
+func newLocalTarget(class flake.Class, root bool, terminal func(func(io.Reader, io.Writer) error) error) *localTarget {
+	if terminal == nil {
+		terminal = func(use func(io.Reader, io.Writer) error) error { return use(nil, io.Discard) }
+	}
+	t := &localTarget{class: class, root: root, terminal: terminal}
 	t.scripted = scripted{shell: t, name: "local"}
 	return t
 }
@@ -45,7 +53,7 @@ func (t *localTarget) Reconnect(context.Context) error { return nil }
 func (t *localTarget) Inspect(ctx context.Context, keyFile, deploy string) (Facts, error) {
 	var out strings.Builder
 	var err error
-	if deploy != "" { // whose folder is root's
+	if deploy != "" && !t.activation.is(deploy) { // its folder is root's
 		err = t.run(ctx, inspectScript, nil, &out, keyFile, deploy)
 	} else {
 		err = t.execute(ctx, []string{"/bin/sh", "-c", prelude + inspectScript, "fleet", keyFile, ""}, nil, &out)
@@ -59,6 +67,9 @@ func (t *localTarget) Inspect(ctx context.Context, keyFile, deploy string) (Fact
 	}
 	if err := checkLocal(t.class, facts); err != nil {
 		return Facts{}, err
+	}
+	if t.activation.is(deploy) {
+		facts.failedBefore = t.failed
 	}
 	return facts, nil
 }
@@ -86,15 +97,21 @@ func (t *localTarget) run(ctx context.Context, script string, stdin io.Reader, s
 	return t.execute(ctx, command, stdin, stdout)
 }
 
-// elevate lets sudo ask for a password while it still has the terminal.
+// elevate lets sudo ask for a password, at the terminal, unless it knows it: it
+// forgets it after a while.
 func (t *localTarget) elevate(ctx context.Context) error {
-	if t.elevated {
+	if exec.CommandContext(ctx, "sudo", "-n", "true").Run() == nil {
 		return nil
 	}
-	if out, err := exec.CommandContext(ctx, "sudo", "-v").CombinedOutput(); err != nil {
-		return fmt.Errorf("become root on this computer with sudo: %w: %s", err, firstLine(string(out)))
+	var said bytes.Buffer
+	err := t.terminal(func(in io.Reader, out io.Writer) error {
+		cmd := exec.CommandContext(ctx, "sudo", "-v")
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, io.MultiWriter(out, &said) // it asks on /dev/tty
+		return cmd.Run()
+	})
+	if err != nil {
+		return fmt.Errorf("become root on this computer with sudo: %w: %s", err, firstLine(said.String()))
 	}
-	t.elevated = true
 	return nil
 }
 

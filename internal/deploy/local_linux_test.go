@@ -1,8 +1,8 @@
 package deploy
 
 import (
-	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,56 +32,14 @@ func TestCheckLocal(t *testing.T) {
 	}
 }
 
-// insideLocal marks the process that runs the test below in a computer of its own.
-const insideLocal = "FLEET_TEST_INSIDE_LOCAL"
-
-// This computer is stood for by a sandbox with folders of its own in the place
-// of what an activation changes.
+// This computer is stood for by a sandbox, see [InComputer].
 func TestLocal(t *testing.T) {
-	if os.Getenv(insideLocal) != "" {
-		testInsideLocal(t)
+	if !InComputer(t) {
 		return
 	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin, err := filepath.Abs("../../.cache/bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	folder := t.TempDir()
-	args := []string{"--bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-pid", "--die-with-parent"}
-	for _, dir := range []string{"/etc", "/run", "/var/lib", "/nix/var/nix"} {
-		mine := filepath.Join(folder, dir)
-		if err := os.MkdirAll(mine, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, "--bind", mine, dir)
-	}
-	for name, content := range map[string]string{"NIXOS": "", "passwd": "root:x:0:0::/root:/bin/sh\n", "group": "root:x:0:\n"} {
-		if err := os.WriteFile(filepath.Join(folder, "etc", name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	store := filepath.Join(folder, "store")
-	if err := os.MkdirAll(store, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	args = append(args, "--bind", store, "/nix/store",
-		"--setenv", insideLocal, "1", "--setenv", "PATH", bin+":/usr/bin:/bin", "--setenv", "NIX_CONF_DIR", filepath.Join(bin, "../../.ci/nix"),
-		"--setenv", "TMPDIR", "/tmp", "--", program, "-test.run=^TestLocal$", "-test.v")
-	out, err := exec.CommandContext(ctx, "bwrap", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("in its sandbox: %v\n%s", err, out)
-	}
-}
-
-func testInsideLocal(t *testing.T) {
 	system := addSystem(t)
-	target := newLocalTarget(flake.NixOS, true)
+	var shown strings.Builder
+	target := newLocalTarget(flake.NixOS, true, func(use func(io.Reader, io.Writer) error) error { return use(nil, &shown) })
 	const keyFile = "/var/lib/sops-nix/key.txt"
 	facts, err := target.Inspect(t.Context(), keyFile, "")
 	if err != nil {
@@ -98,14 +56,73 @@ func testInsideLocal(t *testing.T) {
 		t.Fatal(err)
 	}
 	var busy *BusyError
-	if _, err := newLocalTarget(flake.NixOS, true).Claim(t.Context(), "another", "you"); !errors.As(err, &busy) || busy.Owner != "me" {
+	if _, err := newLocalTarget(flake.NixOS, true, nil).Claim(t.Context(), "another", "you"); !errors.As(err, &busy) || busy.Owner != "me" {
 		t.Errorf("another run may claim it too: %v", err)
 	}
 	a := Activation{ID: "20260101-test", Class: flake.NixOS, Out: system, Goal: Switch, Owner: "me", Token: "token", Limit: time.Minute, Window: time.Minute}
-	if err := target.Begin(t.Context(), a); err != nil {
-		t.Fatal(err)
+	for range 2 { // the second time changes nothing
+		if err := target.Begin(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
 	}
 	release()
+	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
+		if p, err = target.Look(t.Context(), a.ID, p.Position); err != nil {
+			t.Fatal(err)
+		}
+		if p.Stand == Waiting {
+			for _, try := range []Decision{Confirmed, Rejected} {
+				if got, err := target.Decide(t.Context(), a.ID, "", try); err != nil || got != Confirmed {
+					t.Errorf("decided %s: %s, %v", try, got, err)
+				}
+			}
+		}
+	}
+	if want := "activating with test\ndoneactivating with boot\ndone"; shown.String() != want {
+		t.Errorf("the terminal shows %q, want %q", shown.String(), want)
+	}
+	// A confirmation that comes too late changes nothing any more.
+	late := Activation{ID: "20260102-late", Class: flake.NixOS, Out: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Second}
+	if err := target.Begin(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	p := Progress{}
+	for p.Stand != Ended {
+		if p, err = target.Look(t.Context(), late.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got, err := target.Decide(t.Context(), late.ID, "token", Confirmed); err != nil || got != Decision(CauseExpired) || p.Cause != CauseExpired {
+		t.Errorf("it was confirmed too late: %s, %v, %+v", got, err, p)
+	}
+	facts, err = target.Inspect(t.Context(), keyFile, late.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !facts.runs(system) || facts.Generation != 1 || facts.Key.Mode != 0o600 || facts.Key.Digest != digest([]byte("key\n")) {
+		t.Errorf("after: %+v", facts)
+	}
+	if _, err := newLocalTarget(flake.Darwin, true, nil).Inspect(t.Context(), keyFile, ""); err == nil {
+		t.Error("a Mac was seen here")
+	}
+	if p, err := target.Look(t.Context(), "20260101-another", ""); err != nil || p.Stand != Gone {
+		t.Errorf("an activation of nobody: %+v, %v", p, err)
+	}
+}
+
+// The supervisor that runs on machines, seen without a connection in between.
+func TestSupervise(t *testing.T) {
+	if !InComputer(t) {
+		return
+	}
+	system := addSystem(t)
+	target := &newLocalTarget(flake.NixOS, true, nil).scripted
+	a := Activation{ID: "20260101-test", Class: flake.NixOS, Out: system, Goal: Switch, Owner: "me", Token: "token", Limit: time.Minute, Window: time.Minute}
+	err := target.Begin(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
 	log, decided := "", false
 	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
 		if p, err = target.Look(t.Context(), a.ID, p.Position); err != nil {
@@ -144,15 +161,9 @@ func testInsideLocal(t *testing.T) {
 	if got, err := target.Decide(t.Context(), late.ID, "token", Confirmed); err != nil || got != Decision(CauseExpired) || p.Cause != CauseExpired {
 		t.Errorf("it was confirmed too late: %s, %v, %+v", got, err, p)
 	}
-	facts, err = target.Inspect(t.Context(), keyFile, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !facts.runs(system) || facts.Generation != 1 || facts.Key.Mode != 0o600 || facts.Key.Digest != digest([]byte("key\n")) {
-		t.Errorf("after: %+v", facts)
-	}
-	if _, err := newLocalTarget(flake.Darwin, true).Inspect(t.Context(), keyFile, ""); err == nil {
-		t.Error("a Mac was seen here")
+	facts, err := target.Inspect(t.Context(), "", "")
+	if err != nil || !facts.runs(system) || facts.Generation != 1 {
+		t.Errorf("after: %+v, %v", facts, err)
 	}
 }
 

@@ -127,7 +127,7 @@ func (o outcome) where() string {
 // machine that has a journal. Units that failed have journals of their own.
 func withJournal(err error, t Target, after Facts, id string) error {
 	var units *UnitsFailedError
-	if !after.Systemd || errors.As(err, &units) {
+	if !after.Systemd || errors.As(err, &units) || addressOf(t).Kind == Local { // where the user has seen it
 		return err
 	}
 	return &fixableError{err: err, next: addressOf(t).onTarget("journalctl -u fleet-activate-" + id)}

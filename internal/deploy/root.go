@@ -26,7 +26,7 @@ type rootTarget struct {
 	bwrap string
 	root  *os.Root
 	// activation is the one that this process began.
-	activation *rootActivation
+	activation *ownActivation
 }
 
 func newRootTarget(folder string) *rootTarget {

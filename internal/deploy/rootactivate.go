@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -23,21 +22,13 @@ const (
 	rootMarker = rootRunDir + "/activating"
 )
 
-// rootActivation is an activation in a folder. This process supervises it, for
-// nothing in a folder can be cut off from it. The activation program alone goes
-// on without us.
-type rootActivation struct {
-	a          Activation
-	t          *rootTarget
-	dir        string
-	log        *os.File
-	from, link string // the system and the generation that it found
-
-	decision chan Decision
-
-	mu       sync.Mutex
-	progress Progress
-	decided  Decision
+// rootGround is a folder in which this process supervises an activation.
+type rootGround struct {
+	t     *rootTarget
+	class flake.Class
+	limit time.Duration
+	dir   string // of the activation
+	log   *os.File
 }
 
 // prepare makes the folder that activations leave their traces in.
@@ -60,16 +51,13 @@ func (t *rootTarget) prepare(ctx context.Context) error {
 // its own, so that neither a Ctrl-C at the terminal nor the end of this process
 // reaches it. What it prints goes to a file in the folder.
 func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
-	if t.activation != nil && t.activation.a.ID == a.ID {
+	if t.activation.is(a.ID) {
 		return nil
 	}
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
-	r := &rootActivation{a: a, t: t, dir: rel(path.Join(rootRunDir, a.ID)), decision: make(chan Decision, 1)}
-	r.progress = Progress{Stand: Activating, Code: -1}
-	r.from, _ = t.root.Readlink(rel(currentSystem))
-	r.link, _ = t.root.Readlink(rel(profile))
+	r := &rootGround{t: t, class: a.Class, limit: a.Limit, dir: rel(path.Join(rootRunDir, a.ID))}
 	if _, err := t.root.Lstat(rel(a.Out)); err != nil {
 		return fmt.Errorf("activate in %s: %s was not copied there: %w", t.path, a.Out, err)
 	}
@@ -93,14 +81,19 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if err != nil {
 		return errors.Join(err, r.log.Close(), t.root.RemoveAll(r.dir), t.root.Remove(rel(rootMarker)))
 	}
-	t.activation = r
-	go r.supervise(cmd)
+	t.activation = newOwnActivation(a, r)
+	go t.activation.supervise(func() int {
+		if cmd == nil {
+			return 0
+		}
+		return r.wait(cmd)
+	})
 	return nil
 }
 
 // start begins a program of a system in the folder.
-func (r *rootActivation) start(system, action string) (*exec.Cmd, error) {
-	cmd := exec.Command(r.t.bwrap, r.t.arguments(system, program(r.a.Class, system, action))...)
+func (r *rootGround) start(system, action string) (*exec.Cmd, error) {
+	cmd := exec.Command(r.t.bwrap, r.t.arguments(system, program(r.class, system, action))...)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -113,8 +106,8 @@ func (r *rootActivation) start(system, action string) (*exec.Cmd, error) {
 }
 
 // wait gives the exit status of a program, which is killed after the limit.
-func (r *rootActivation) wait(cmd *exec.Cmd) int {
-	timer := time.AfterFunc(r.a.Limit, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+func (r *rootGround) wait(cmd *exec.Cmd) int {
+	timer := time.AfterFunc(r.limit, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	_ = cmd.Wait()
 	if !timer.Stop() {
 		return codeOverdue
@@ -125,10 +118,10 @@ func (r *rootActivation) wait(cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-func (r *rootActivation) apply(system, action string) int {
+func (r *rootGround) apply(system, action string) int {
 	cmd, err := r.start(system, action)
 	if err != nil {
-		fmt.Fprintln(r.log, supervisorSays+err.Error())
+		r.say(err.Error())
 		return codeOwn
 	}
 	return r.wait(cmd)
@@ -137,102 +130,37 @@ func (r *rootActivation) apply(system, action string) int {
 // codeOwn is the status of a program that could not even be started.
 const codeOwn = 127
 
-// supervise is what supervise.sh is on a machine.
-func (r *rootActivation) supervise(cmd *exec.Cmd) {
-	defer r.log.Close()
-	code := 0
-	if cmd != nil {
-		code = r.wait(cmd)
-	}
-	r.set(func(p *Progress) { p.Code = code })
-	if !succeeded(r.a.Class, code) {
-		r.back(CauseFailed)
-		return
-	}
-	if r.a.Goal == Boot { // nothing that runs has changed
-		r.decide(Confirmed)
-	}
-	r.set(func(p *Progress) { p.Stand = Waiting })
-	decision := Decision(CauseExpired)
-	select {
-	case decision = <-r.decision:
-	case <-time.After(r.a.Window):
-		decision = r.decide(decision)
-	}
-	if decision != Confirmed {
-		r.back(Cause(decision))
-		return
-	}
-	r.set(func(p *Progress) { p.Stand = Committing })
-	if err := r.commit(); err != nil {
-		fmt.Fprintln(r.log, supervisorSays+err.Error())
-		r.back(CauseUncommitted)
-		return
-	}
-	r.end(EndDone, "")
-}
-
-func (r *rootActivation) commit() error {
-	if r.a.Goal == Test {
-		return nil
-	}
+func (r *rootGround) commit(a Activation) error {
 	set := r.t.setProfile
-	if r.a.Generation > 0 {
-		set = func(string) error { return r.t.switchProfile(generationLink(r.a.Generation)) }
+	if a.Generation > 0 {
+		set = func(string) error { return r.t.switchProfile(generationLink(a.Generation)) }
 	}
-	if err := set(r.a.Out); err != nil || r.a.Class == flake.Darwin {
+	if err := set(a.Out); err != nil || a.Class == flake.Darwin {
 		return err
 	}
-	if code := r.apply(r.a.Out, "boot"); code != 0 {
+	if code := r.apply(a.Out, "boot"); code != 0 {
 		return fmt.Errorf("the system could not be made the one that is booted (exit status %d)", code)
 	}
 	return nil
 }
 
-// back goes back to the system that the activation found.
-func (r *rootActivation) back(cause Cause) {
-	r.set(func(p *Progress) { p.Stand = RollingBack })
-	if r.from == "" || r.from == r.a.Out {
-		r.end(EndFailed, cause)
-		return
-	}
-	fmt.Fprintln(r.log, supervisorSays+goingBack+r.from)
-	action := string(Test)
-	if now, _ := r.t.root.Readlink(rel(profile)); now != r.link && r.link != "" {
-		action = string(Switch)
-		if err := r.t.switchProfile(r.link); err != nil {
-			fmt.Fprintln(r.log, supervisorSays+err.Error())
-		}
-	}
-	code := r.apply(r.from, action)
-	if now, _ := r.t.root.Readlink(rel(currentSystem)); now != r.from {
-		r.set(func(p *Progress) { p.Code = code })
-		r.end(EndStranded, cause)
-		return
-	}
-	r.end(EndRolledBack, cause)
+func (r *rootGround) running() string {
+	system, _ := r.t.root.Readlink(rel(currentSystem))
+	return system
 }
 
-func (r *rootActivation) end(ending Ending, cause Cause) {
+func (r *rootGround) generation() string {
+	link, _ := r.t.root.Readlink(rel(profile))
+	return link
+}
+
+func (r *rootGround) switchProfile(link string) error { return r.t.switchProfile(link) }
+
+func (r *rootGround) say(text string) { fmt.Fprintln(r.log, supervisorSays+text) }
+
+func (r *rootGround) end() {
 	_ = r.t.root.Remove(rel(rootMarker))
-	r.set(func(p *Progress) { p.Stand, p.Ending, p.Cause = Ended, ending, cause })
-}
-
-func (r *rootActivation) set(change func(*Progress)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	change(&r.progress)
-}
-
-// decide gives the first decision that was made.
-func (r *rootActivation) decide(wanted Decision) Decision {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.decided == "" {
-		r.decided = wanted
-		r.decision <- wanted
-	}
-	return r.decided
+	_ = r.log.Close()
 }
 
 // arguments is the command line of bubblewrap. Run by another user than root,
@@ -257,14 +185,12 @@ func (t *rootTarget) arguments(system string, command []string) []string {
 // Look reads the log of the activation that this process began; of any other
 // nothing is known.
 func (t *rootTarget) Look(_ context.Context, id, position string) (Progress, error) {
-	r := t.activation
-	if r == nil || r.a.ID != id {
+	if !t.activation.is(id) {
 		return Progress{Stand: Gone, Code: -1}, nil
 	}
-	r.mu.Lock()
-	p := r.progress // before the output, so that an end means that all of it is there
-	r.mu.Unlock()
-	log, err := t.root.ReadFile(path.Join(r.dir, "log"))
+	p := t.activation.stand() // before the output, so that an end means that all of it is there
+	dir := rel(path.Join(rootRunDir, id))
+	log, err := t.root.ReadFile(path.Join(dir, "log"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Progress{}, fmt.Errorf("read the log of the activation: %w", err)
 	}
@@ -272,7 +198,7 @@ func (t *rootTarget) Look(_ context.Context, id, position string) (Progress, err
 	p.Output = string(log[min(at, len(log)):])
 	p.Position = strconv.Itoa(len(log))
 	if p.Stand == Ended {
-		if err := t.root.RemoveAll(r.dir); err != nil {
+		if err := t.root.RemoveAll(dir); err != nil {
 			return Progress{}, fmt.Errorf("tidy up after the activation: %w", err)
 		}
 	}
@@ -281,7 +207,7 @@ func (t *rootTarget) Look(_ context.Context, id, position string) (Progress, err
 
 // Decide needs no token: the activation is known to this process alone.
 func (t *rootTarget) Decide(_ context.Context, id, _ string, wanted Decision) (Decision, error) {
-	if t.activation == nil || t.activation.a.ID != id {
+	if !t.activation.is(id) {
 		return undecidedGone, nil
 	}
 	return t.activation.decide(wanted), nil
@@ -289,11 +215,11 @@ func (t *rootTarget) Decide(_ context.Context, id, _ string, wanted Decision) (D
 
 // Adopt knows the activation of this process alone.
 func (t *rootTarget) Adopt(_ context.Context, id string) (Activation, error) {
-	if t.activation == nil || id != "" && t.activation.a.ID != id {
+	if t.activation == nil || id != "" && !t.activation.is(id) {
 		return Activation{}, errNoActivation
 	}
 	return t.activation.a, nil
 }
 
-// Settle has nothing to settle: see [rootActivation].
+// Settle has nothing to settle: see [ownActivation].
 func (t *rootTarget) Settle(context.Context) error { return nil }

@@ -27,7 +27,7 @@ type Live struct {
 	rows  map[string]*row
 	drawn int    // lines of the last frame
 	last  string // the last frame
-	away  bool   // hidden for a prompt
+	away  int    // how many prompts and programs have the terminal for themselves
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
@@ -128,13 +128,13 @@ func (l *Live) hide() {
 	var b strings.Builder
 	l.erase(&b)
 	io.WriteString(l.streams.Err, b.String())
-	l.away = true
+	l.away++
 }
 
 func (l *Live) show() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.away = false
+	l.away--
 }
 
 // Stop draws the last state of every line and leaves it on the screen.
@@ -250,7 +250,7 @@ func (r *row) rank() int {
 
 // frame writes the lines of some keys and returns them.
 func (l *Live) frame(b *strings.Builder, shown []string) string {
-	if l.streams.Tty == nil || l.streams.Quiet || l.away {
+	if l.streams.Tty == nil || l.streams.Quiet || l.away > 0 {
 		return ""
 	}
 	width, _ := l.streams.size()

@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -112,6 +113,47 @@ func TestLiveClear(t *testing.T) {
 	screen.write(t, out.String())
 	if got, want := strings.Join(screen.lines, "\n"), "warning: old\na question\nthe table\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What prints for itself meanwhile has the terminal for itself.
+func TestLiveAside(t *testing.T) {
+	_, tty := terminal(t, 40, 8)
+	var out buffer
+	streams := &Streams{Out: &out, Err: &out, Tty: tty}
+	live := NewLive(streams, time.Now)
+	live.Set("one", "activate", "")
+	live.tick()
+	err := streams.Lend(func(in io.Reader, to io.Writer) error {
+		live.Set("one", "confirm", "")
+		live.tick()
+		fmt.Fprintln(to, "[sudo] password: ")
+		if in != tty {
+			t.Error("it cannot ask")
+		}
+		err := streams.Print(streams.Out, "one | hello\n")
+		live.tick()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live.tick()
+	live.Stop()
+	screen := &vt{width: 40, height: 8}
+	screen.write(t, out.String())
+	if got, want := strings.Join(screen.lines, "\n"), "[sudo] password: \none | hello\none  confirm\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	streams.Tty = nil
+	err = streams.Lend(func(in io.Reader, _ io.Writer) error {
+		if in != nil {
+			t.Error("it has an input that nobody types")
+		}
+		return io.EOF
+	})
+	if err != io.EOF {
+		t.Errorf("its error is lost: %v", err)
 	}
 }
 

@@ -97,6 +97,23 @@ func (s *Streams) Print(to io.Writer, lines string) error {
 	return err
 }
 
+// Lend gives the terminal to another program, which may ask for something there:
+// a display that is up goes away meanwhile. What the program prints is talk. There
+// is no input where nobody is there to give it.
+func (s *Streams) Lend(use func(in io.Reader, out io.Writer) error) error {
+	s.mu.Lock()
+	live := s.live
+	s.mu.Unlock()
+	if live != nil {
+		live.hide()
+		defer live.show()
+	}
+	if s.Tty == nil {
+		return use(nil, s.Err)
+	}
+	return use(s.Tty, s.Err)
+}
+
 // print prints lines of talk, above the live ones if there are any.
 func (s *Streams) print(lines string) {
 	s.mu.Lock()

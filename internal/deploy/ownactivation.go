@@ -1,0 +1,141 @@
+package deploy
+
+import (
+	"sync"
+	"time"
+
+	"github.com/crs58/fleet/internal/flake"
+)
+
+// ownActivation is an activation that this process supervises itself: in a
+// folder, where nothing outlives it, and on this computer, whose terminal the
+// activation is to keep.
+type ownActivation struct {
+	a          Activation
+	on         ground
+	from, link string // the system and the generation that it found
+
+	decision chan Decision
+
+	mu       sync.Mutex
+	progress Progress
+	decided  Decision
+}
+
+// ground is what is activated on.
+type ground interface {
+	// apply has a system do an action, as [program] knows it, and gives its exit
+	// status.
+	apply(system, action string) int
+	// commit makes the activated system permanent.
+	commit(a Activation) error
+	// running is the system that runs, generation what the profile's link says.
+	running() string
+	generation() string
+	switchProfile(generation string) error
+	// say tells something beside what the programs print.
+	say(text string)
+	// end is called last.
+	end()
+}
+
+func newOwnActivation(a Activation, on ground) *ownActivation {
+	return &ownActivation{
+		a: a, on: on, from: on.running(), link: on.generation(),
+		decision: make(chan Decision, 1), progress: Progress{Stand: Activating, Code: -1},
+	}
+}
+
+// is tells whether it is the activation of this name.
+func (o *ownActivation) is(id string) bool { return o != nil && o.a.ID == id }
+
+// stand tells how the activation stands.
+func (o *ownActivation) stand() Progress {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.progress
+}
+
+// supervise is what supervise.sh is on a machine; activate runs the activation.
+func (o *ownActivation) supervise(activate func() int) {
+	code := activate()
+	o.set(func(p *Progress) { p.Code = code })
+	if !succeeded(o.a.Class, code) {
+		o.back(CauseFailed)
+		return
+	}
+	if o.a.Goal == Boot { // nothing that runs has changed
+		o.decide(Confirmed)
+	}
+	o.set(func(p *Progress) { p.Stand = Waiting })
+	decision := Decision(CauseExpired)
+	select {
+	case decision = <-o.decision:
+	case <-time.After(o.a.Window):
+		decision = o.decide(decision)
+	}
+	if decision != Confirmed {
+		o.back(Cause(decision))
+		return
+	}
+	o.set(func(p *Progress) { p.Stand = Committing })
+	if o.a.Goal != Test {
+		if err := o.on.commit(o.a); err != nil {
+			o.on.say(err.Error())
+			o.back(CauseUncommitted)
+			return
+		}
+	}
+	o.end(EndDone, "")
+}
+
+// back goes back to the system that the activation found.
+func (o *ownActivation) back(cause Cause) {
+	o.set(func(p *Progress) { p.Stand = RollingBack })
+	if o.from == "" || o.from == o.a.Out {
+		o.end(EndFailed, cause)
+		return
+	}
+	// A check before the switch said no, or another switch is under way.
+	if cause == CauseFailed && o.stand().Code == codeRefused && o.a.Class != flake.Darwin && o.on.running() == o.from {
+		o.end(EndFailed, cause)
+		return
+	}
+	o.on.say(goingBack + o.from)
+	action := string(Test)
+	if o.link != "" && o.on.generation() != o.link {
+		action = string(Switch)
+		if err := o.on.switchProfile(o.link); err != nil {
+			o.on.say(err.Error())
+		}
+	}
+	code := o.on.apply(o.from, action)
+	if o.on.running() != o.from {
+		o.set(func(p *Progress) { p.Code = code })
+		o.end(EndStranded, cause)
+		return
+	}
+	o.end(EndRolledBack, cause)
+}
+
+func (o *ownActivation) end(ending Ending, cause Cause) {
+	o.on.end()
+	o.set(func(p *Progress) { p.Stand, p.Ending, p.Cause = Ended, ending, cause })
+}
+
+func (o *ownActivation) set(change func(*Progress)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change(&o.progress)
+}
+
+// decide gives the first decision that was made.
+func (o *ownActivation) decide(wanted Decision) Decision {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.decided == "" {
+		o.decided = wanted
+		o.decision <- wanted
+	}
+	return o.decided
+}
