@@ -58,7 +58,7 @@ func (full) prepare(h *Host) error {
 	if err := os.Chmod(filepath.Join(h.disk(), "root/.ssh"), 0o700); err != nil {
 		return err
 	}
-	for _, unit := range []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "sshd-keygen.service", "systemd-pstore.service"} {
+	for _, unit := range []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "sshd-keygen.service", "systemd-pstore.service", "systemd-ask-password-console.path", "systemd-ask-password-wall.path"} {
 		if err := os.Symlink("/dev/null", filepath.Join(h.disk(), "etc/systemd/system", unit)); err != nil {
 			return err
 		}
