@@ -125,10 +125,7 @@ func (d *Deployer) compare(ctx context.Context, m Machine, facts Facts, after cl
 	}
 	diff.Before, diff.After = found.closure.size(), after.size()
 	diff.Packages = append(diff.Packages, comparePackages(found.closure, after)...)
-	diff.Copy = CopySize{Known: true, Paths: len(found.lacks)}
-	for _, path := range found.lacks {
-		diff.Copy.Bytes += after[path]
-	}
+	diff.Copy = after.copied(found.lacks)
 	if diff.From == "" {
 		return nil
 	}
@@ -148,6 +145,22 @@ func (d *Deployer) compare(ctx context.Context, m Machine, facts Facts, after cl
 		diff.Units = &units
 	}
 	return nil
+}
+
+// toCopy is what a machine lacks of a system.
+func (d *Deployer) toCopy(ctx context.Context, t Target, facts Facts, system closure) (CopySize, error) {
+	facts.System = "" // it is not compared
+	found, err := d.foundOn(ctx, t, facts, system)
+	return system.copied(found.lacks), err
+}
+
+// copied is the size of the paths that are to be copied.
+func (c closure) copied(lacks []string) CopySize {
+	size := CopySize{Known: true, Paths: len(lacks)}
+	for _, path := range lacks {
+		size.Bytes += c[path]
+	}
+	return size
 }
 
 // found is what compare.sh finds on a machine.

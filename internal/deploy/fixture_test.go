@@ -125,8 +125,8 @@ func newNix(t testing.TB) *counted {
 // counted counts what is asked of Nix.
 type counted struct {
 	nix.Executor
-	mu            sync.Mutex
-	builds, copys int
+	mu                 sync.Mutex
+	builds, copys, ask int
 }
 
 func (c *counted) Build(ctx context.Context, r nix.BuildRequest) ([]nix.BuildResult, error) {
@@ -141,6 +141,13 @@ func (c *counted) Copy(ctx context.Context, r nix.CopyRequest) error {
 	c.copys++
 	c.mu.Unlock()
 	return c.Executor.Copy(ctx, r)
+}
+
+func (c *counted) PathInfo(ctx context.Context, store string, paths ...string) (map[string]nix.PathInfo, error) {
+	c.mu.Lock()
+	c.ask++
+	c.mu.Unlock()
+	return c.Executor.PathInfo(ctx, store, paths...)
 }
 
 // recorder keeps events.

@@ -225,34 +225,15 @@ func (d *Deployer) measure(ctx context.Context, s *Step) error {
 		s.Build = true
 		return nil
 	}
-	present := map[string]bool{}
-	if s.Now.HasStore {
-		t, err := d.target(s.Machine, s.Class, s.Target)
-		if err != nil {
-			return err
-		}
-		store, err := t.Store(ctx)
-		if err != nil {
-			return err
-		}
-		if store == "" { // the default store, where all of it is
-			s.Copy.Known = true
-			return nil
-		}
-		infos, err := d.o.Nix.PathInfo(ctx, store, sortedKeys(closure)...)
-		if err != nil {
-			return fmt.Errorf("ask %s what it has of the system: %w", s.Target, err)
-		}
-		for path := range infos {
-			present[path] = true
-		}
+	t, err := d.target(s.Machine, s.Class, s.Target)
+	if err != nil {
+		return err
 	}
-	s.Copy.Known = true
-	for path, size := range closure {
-		if !present[path] {
-			s.Copy.Paths++
-			s.Copy.Bytes += size
-		}
+	bounded, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	s.Copy, err = d.toCopy(bounded, t, s.Now, closure)
+	if err != nil {
+		return fmt.Errorf("ask %s what it has of the system: %w", s.Target, err)
 	}
 	return nil
 }

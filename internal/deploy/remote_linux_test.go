@@ -152,6 +152,11 @@ func TestPlanMeasures(t *testing.T) {
 	if x.copys != 0 {
 		t.Errorf("the plan copied %d times", x.copys)
 	}
+	// A host is asked by one script: over its link Nix would ask path by path.
+	ask := x.ask
+	if s := d.Plan(t.Context(), machines[:1]).Steps[0]; s.Err != nil || s.Copy.Paths != 1 || x.ask != ask {
+		t.Errorf("%+v, %d questions of Nix", s, x.ask-ask)
+	}
 	if code := d.Update(t.Context(), machines).ExitCode(); code != 0 {
 		t.Fatalf("update: exit code %d", code)
 	}

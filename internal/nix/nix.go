@@ -21,8 +21,8 @@ type Executor interface {
 	// PathInfo asks a store ("" is the default one) about paths. Paths that
 	// the store has not are absent from the map.
 	PathInfo(ctx context.Context, store string, paths ...string) (map[string]PathInfo, error)
-	// Closure asks a store about a path and all that it needs, without their
-	// closure sizes. The map is empty if the store has not got the path.
+	// Closure asks a store about a path and all that it needs. The map is empty if
+	// the store has not got the path.
 	Closure(ctx context.Context, store, path string) (map[string]PathInfo, error)
 	// Copy copies paths with their closures between stores.
 	Copy(ctx context.Context, req CopyRequest) error
@@ -80,12 +80,9 @@ type CopyRequest struct {
 
 // PathInfo is what a store knows about a path.
 type PathInfo struct {
-	NarHash string `json:"narHash"`
-	NarSize int64  `json:"narSize"`
-	// ClosureSize is the size of the path with everything that it needs, where
-	// that was asked for.
-	ClosureSize int64    `json:"closureSize"`
-	References  []string `json:"references"`
+	NarHash    string   `json:"narHash"`
+	NarSize    int64    `json:"narSize"`
+	References []string `json:"references"`
 }
 
 // Metadata is what Nix says of a flake without evaluating its outputs.

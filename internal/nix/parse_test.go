@@ -200,7 +200,7 @@ error:
 }
 
 func TestDecodePathInfo(t *testing.T) {
-	here := PathInfo{NarHash: "sha256-x", NarSize: 5, ClosureSize: 7, References: []string{"/nix/store/b"}}
+	here := PathInfo{NarHash: "sha256-x", NarSize: 5, References: []string{"/nix/store/b"}}
 	want := map[string]PathInfo{"/nix/store/a": here}
 	for name, in := range map[string]string{
 		"2.18":          `[{"path":"/nix/store/a","narHash":"sha256-x","narSize":5,"closureSize":7,"references":["/nix/store/b"]},{"path":"/nix/store/c","valid":false},null]`,

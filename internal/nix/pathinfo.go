@@ -15,19 +15,19 @@ var invalidPath = regexp.MustCompile(`path '(/[^']+)' (?:is not valid|is require
 
 // PathInfo runs nix path-info. See Executor.
 func (c *CLI) PathInfo(ctx context.Context, store string, paths ...string) (map[string]PathInfo, error) {
-	return c.pathInfo(ctx, store, "--closure-size", paths)
+	return c.pathInfo(ctx, store, paths)
 }
 
 // Closure runs nix path-info --recursive. See Executor.
 func (c *CLI) Closure(ctx context.Context, store, path string) (map[string]PathInfo, error) {
-	return c.pathInfo(ctx, store, "--recursive", []string{path})
+	return c.pathInfo(ctx, store, []string{path}, "--recursive")
 }
 
 // pathInfo asks a Nix that fails for a missing path again without it.
-func (c *CLI) pathInfo(ctx context.Context, store, what string, paths []string) (map[string]PathInfo, error) {
+func (c *CLI) pathInfo(ctx context.Context, store string, paths []string, flags ...string) (map[string]PathInfo, error) {
 	paths = slices.Clone(paths)
 	for len(paths) > 0 {
-		args := []string{"path-info", "--json", what}
+		args := append([]string{"path-info", "--json"}, flags...)
 		if store != "" {
 			args = append(args, "--store", store)
 		}
@@ -56,12 +56,11 @@ func (c *CLI) pathInfo(ctx context.Context, store, what string, paths []string) 
 
 // rawPathInfo is one path as the versions of Nix print it.
 type rawPathInfo struct {
-	Path        string   `json:"path"`
-	Valid       *bool    `json:"valid"`
-	NarHash     narHash  `json:"narHash"`
-	NarSize     int64    `json:"narSize"`
-	ClosureSize int64    `json:"closureSize"`
-	References  []string `json:"references"`
+	Path       string   `json:"path"`
+	Valid      *bool    `json:"valid"`
+	NarHash    narHash  `json:"narHash"`
+	NarSize    int64    `json:"narSize"`
+	References []string `json:"references"`
 }
 
 // narHash is a string, or in the newest format an object.
@@ -131,7 +130,7 @@ func (raw *rawPathInfo) addTo(out map[string]PathInfo, name, storeDir string) {
 		references = append(references, inStore(storeDir, r))
 	}
 	out[inStore(storeDir, name)] = PathInfo{
-		NarHash: string(raw.NarHash), NarSize: raw.NarSize, ClosureSize: raw.ClosureSize, References: references,
+		NarHash: string(raw.NarHash), NarSize: raw.NarSize, References: references,
 	}
 }
 
