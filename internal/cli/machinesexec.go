@@ -22,7 +22,7 @@ type execOptions struct {
 func (a *App) machinesExecCmd() *cobra.Command {
 	var o execOptions
 	cmd := &cobra.Command{
-		Use:   "exec [SELECTION...] -- COMMAND [ARG...]",
+		Use:   "exec [SELECTION...] [flags] -- COMMAND [ARG...]",
 		Short: "Run a command on machines",
 		Long: `Run a command on the selected machines, side by side, and print what it prints
 behind the machine's name. It runs as the user that the machine's address names,
@@ -32,8 +32,14 @@ and variables name a shell. It gets no input.`,
   fleet machines exec tag:server --blocks -- systemctl --failed
   fleet machines exec cinnabar --root -- sh -c 'journalctl -b | tail -n 20'
   fleet machines exec --all --json -- nixos-version | jq -r 'select(.event) | .event.text'`,
-		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: a.completeMachines,
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.ArbitraryArgs,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+			if cmd.ArgsLenAtDash() < len(args) { // the command's own arguments
+				return nil, cobra.ShellCompDirectiveDefault
+			}
+			return a.completeMachines(cmd, args, word)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
 			switch {
