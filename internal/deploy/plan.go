@@ -114,13 +114,15 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 		facts, address, err := d.look(ctx, m)
 		s.Target = address
 		s.Now = facts
+		if err == nil {
+			d.emit(m.Name, Reach, Done, "")
+		}
 		return err
 	})
 	if err != nil {
 		s.setError(Reach, err)
 		return s
 	}
-	d.emit(m.Name, Reach, Done, "")
 	if under := s.Now.Deploy; under != nil && under.Live {
 		s.setError(Reach, under.busy(s.Target))
 		return s

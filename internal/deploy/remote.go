@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/crs58/fleet/internal/ssh"
@@ -14,10 +15,11 @@ import (
 // sshTarget is a host behind SSH: everything goes through one connection.
 type sshTarget struct {
 	scripted
-	dial   func(context.Context) (*ssh.Conn, error)
-	reach  time.Duration
-	conn   *ssh.Conn
-	tunnel *ssh.Tunnel
+	dial  func(context.Context) (*ssh.Conn, error)
+	reach time.Duration
+	conn  *ssh.Conn
+	// tunnel is read by whoever watches a copy while another opens it.
+	tunnel atomic.Pointer[ssh.Tunnel]
 }
 
 func newSSHTarget(name string, dial func(context.Context) (*ssh.Conn, error), reach time.Duration) *sshTarget {
@@ -86,32 +88,35 @@ func (t *sshTarget) run(ctx context.Context, script string, stdin io.Reader, std
 
 // Store opens the tunnel to the host's Nix daemon.
 func (t *sshTarget) Store(ctx context.Context) (string, error) {
-	if t.tunnel == nil {
+	tunnel := t.tunnel.Load()
+	if tunnel == nil {
 		if t.conn == nil {
 			return "", fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
 		}
-		tunnel, err := t.conn.NixDaemon(ctx, "")
-		if err != nil {
+		var err error
+		if tunnel, err = t.conn.NixDaemon(ctx, ""); err != nil {
 			return "", err
 		}
-		t.tunnel = tunnel
+		t.tunnel.Store(tunnel)
 	}
-	return t.tunnel.StoreURI(), nil
+	return tunnel.StoreURI(), nil
 }
 
 func (t *sshTarget) Traffic() int64 {
-	if t.tunnel == nil {
+	tunnel := t.tunnel.Load()
+	if tunnel == nil {
 		return 0
 	}
-	return t.tunnel.BytesSent() + t.tunnel.BytesReceived()
+	return tunnel.BytesSent() + tunnel.BytesReceived()
 }
 
 // StoreErr is what the tunnel knows of a failure on the host.
 func (t *sshTarget) StoreErr() error {
-	if t.tunnel == nil {
+	tunnel := t.tunnel.Load()
+	if tunnel == nil {
 		return nil
 	}
-	return t.tunnel.Err()
+	return tunnel.Err()
 }
 
 func (t *sshTarget) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
@@ -132,9 +137,8 @@ func (t *sshTarget) Reconnect(ctx context.Context) error {
 
 func (t *sshTarget) Close() error {
 	var err error
-	if t.tunnel != nil {
-		err = t.tunnel.Close()
-		t.tunnel = nil
+	if tunnel := t.tunnel.Swap(nil); tunnel != nil {
+		err = tunnel.Close()
 	}
 	if t.conn != nil {
 		err = errors.Join(err, t.conn.Close())
