@@ -82,13 +82,7 @@ func (a *App) varsSecretsGrantCmd() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			if len(who.Names()) == 0 {
-				return &codeError{exitUsage, errors.New("nobody is named: --user, --machine or --group")}
-			}
-			return a.changeSecrets(ctx, o, func(f *vars.Fleet, c vars.ChangeOptions) (*vars.SecretsReport, error) {
-				return f.GrantSecret(ctx, args[0], who, c)
-			})
+			return a.changeReaders(cmd.Context(), args[0], who, o, (*vars.Fleet).GrantSecret)
 		},
 	}
 	o.flags(cmd.Flags())
@@ -109,18 +103,24 @@ the repository keeps it: set another.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeSecrets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			if len(who.Names()) == 0 {
-				return &codeError{exitUsage, errors.New("nobody is named: --user, --machine or --group")}
-			}
-			return a.changeSecrets(ctx, o, func(f *vars.Fleet, c vars.ChangeOptions) (*vars.SecretsReport, error) {
-				return f.RevokeSecret(ctx, args[0], who, c)
-			})
+			return a.changeReaders(cmd.Context(), args[0], who, o, (*vars.Fleet).RevokeSecret)
 		},
 	}
 	o.flags(cmd.Flags())
 	a.linkFlags(cmd, &who, "that is not to read it any more")
 	return cmd
+}
+
+// changeReaders lets somebody read a secret, or takes it from them.
+func (a *App) changeReaders(ctx context.Context, name string, who secrets.Linked, o keysOptions,
+	change func(*vars.Fleet, context.Context, string, secrets.Linked, vars.ChangeOptions) (*vars.SecretsReport, error),
+) error {
+	if len(who.Names()) == 0 {
+		return &codeError{exitUsage, errors.New("nobody is named: --user, --machine or --group")}
+	}
+	return a.changeSecrets(ctx, o, func(f *vars.Fleet, c vars.ChangeOptions) (*vars.SecretsReport, error) {
+		return change(f, ctx, name, who, c)
+	})
 }
 
 func (a *App) varsSecretsRemoveCmd() *cobra.Command {
