@@ -118,7 +118,11 @@ func (c *claim) remove() error {
 	errs := []error{err}
 	for _, l := range links {
 		if l.Name == c.bridge() || strings.HasPrefix(l.Name, c.bridge()+"-") {
-			errs = append(errs, command("", "ip", "link", "del", l.Name))
+			if err := command("", "ip", "link", "del", l.Name); err != nil {
+				if _, gone := net.InterfaceByName(l.Name); gone == nil {
+					errs = append(errs, err) // else a tap that ended with its process
+				}
+			}
 		}
 	}
 	errs = append(errs, removeHosts(c.prefix()+"*", c.folder))

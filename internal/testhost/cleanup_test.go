@@ -59,7 +59,7 @@ func TestCleanup(t *testing.T) {
 	t.Run("hosts", func(t *testing.T) {
 		n := testhost.NewNetwork(t)
 		driver, folder = n.Addr.String(), filepath.Dir(n.ClientKey)
-		testhost.Light(t, n, testhost.Options{Name: "light", DiskMB: 8})
+		latency(t, testhost.Light(t, n, testhost.Options{Name: "light", DiskMB: 8}), time.Millisecond, 0)
 		testhost.Full(t, n, testhost.Options{Name: "full", DiskMB: 8})
 		if len(traces(driver, folder)) < 6 {
 			t.Errorf("running hosts leave too few traces for this test to find: %q", traces(driver, folder))
@@ -76,7 +76,8 @@ const victim = "TESTHOST_VICTIM"
 // says where and waits to be killed.
 func TestHostsOfBothKinds(t *testing.T) {
 	n := testhost.NewNetwork(t)
-	testhost.Lights(t, n, testhost.Options{Name: "light1", DiskMB: 8}, testhost.Options{Name: "light2"})
+	lights := testhost.Lights(t, n, testhost.Options{Name: "light1", DiskMB: 8}, testhost.Options{Name: "light2"})
+	latency(t, lights[1], time.Millisecond, 0)
 	testhost.Full(t, n, testhost.Options{Name: "full"})
 	if os.Getenv(victim) != "" {
 		fmt.Println("\n"+victim, n.Addr, filepath.Dir(n.ClientKey))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,17 +15,6 @@ func (h *Host) LinkDown() error { return command("", "ip", "link", "set", h.link
 
 // LinkUp puts the network cable back.
 func (h *Host) LinkUp() error { return command("", "ip", "link", "set", h.link, "up") }
-
-// Latency delays all that the host sends by d and loses the share loss (0 to 1)
-// of it; both 0 take the fault away. It fails on a kernel without netem.
-func (h *Host) Latency(d time.Duration, loss float64) error {
-	err := command("", "tc", "-n", h.netns, "qdisc", "replace", "dev", "eth0", "root", "netem",
-		"delay", fmt.Sprintf("%dus", d.Microseconds()), "loss", fmt.Sprintf("%.3f%%", loss*100))
-	if err != nil {
-		return fmt.Errorf("test host %s: this kernel may have no netem (CONFIG_NET_SCH_NETEM): %w", h.Name, err)
-	}
-	return nil
-}
 
 // KillSSHD kills sshd and its sessions, but nothing that was started by them;
 // sshd stays away until [Host.StartSSHD].

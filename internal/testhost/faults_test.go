@@ -34,21 +34,6 @@ func TestLink(t *testing.T) {
 	mustSSH(t, n, h.Name, "true")
 }
 
-func TestLatency(t *testing.T) {
-	n := testhost.NewNetwork(t)
-	h := testhost.Light(t, n, testhost.Options{Name: "galena"})
-	if err := h.Latency(200*time.Millisecond, 0); err != nil {
-		if !strings.Contains(err.Error(), "netem") {
-			t.Error(err)
-		}
-		return // the kernel has none and the error says so
-	}
-	began := time.Now()
-	if !reachable(h) || time.Since(began) < 200*time.Millisecond {
-		t.Errorf("a connection took %s, want at least the latency", time.Since(began))
-	}
-}
-
 func TestKillSSHD(t *testing.T) {
 	both(t, testhost.Options{Name: "galena"}, func(t *testing.T, n *testhost.Network, h *testhost.Host) {
 		mustSSH(t, n, h.Name, "setsid sleep 100 >/dev/null 2>&1 </dev/null &")

@@ -53,6 +53,9 @@ type Host struct {
 	users  []User
 	path   string // PATH of all that runs in the host
 
+	wireMu sync.Mutex
+	wire   *wire // nil: link is on the network's bridge
+
 	mu        sync.Mutex
 	up        *run
 	boots     int
@@ -167,6 +170,7 @@ func (n *Network) newHost(k kind, o Options) (*Host, error) {
 func (h *Host) remove() error {
 	h.Kill()
 	return errors.Join(
+		h.Latency(0, 0),
 		h.net.unplug(h),
 		// The kernel removes namespaces some time later, but this link at once.
 		command("", "ip", "link", "del", h.link),

@@ -79,7 +79,9 @@ func (n *Network) open() error {
 		return err
 	}
 	bridge := n.claim.bridge()
-	return command(fmt.Sprintf(`link add %[1]s type bridge forward_delay 0
+	// Unless it is given an address the bridge takes that of a port, another one
+	// as ports come and go, and hosts send to one that is no more.
+	return command(fmt.Sprintf(`link add %[1]s address 02:00:00:00:00:01 type bridge forward_delay 0
 addr add %[2]s/24 dev %[1]s
 link set %[1]s up
 `, bridge, n.Addr), "ip", "-batch", "-")
@@ -110,9 +112,10 @@ func (n *Network) plug(h *Host) error {
 	h.netns = n.claim.prefix() + h.Name
 	h.link = fmt.Sprintf("%s-%d", n.claim.bridge(), n.count)
 	h.folder = filepath.Join(n.claim.folder, h.Name)
+	// The link is the host's, not ours: it does not answer for our addresses.
 	err := command(fmt.Sprintf(`netns add %[1]s
 link add %[2]s type veth peer name eth0 netns %[1]s
-link set %[2]s master %[3]s up
+link set %[2]s arp off master %[3]s up
 `, h.netns, h.link, n.claim.bridge()), "ip", "-batch", "-")
 	if err != nil {
 		return err
