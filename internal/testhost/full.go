@@ -82,6 +82,9 @@ func (full) command(h *Host) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := allowInotify(); err != nil {
+		return nil, err
+	}
 	args := []string{filepath.Join(h.folder, "entry")}
 	for _, dir := range cgroups(h.netns) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -101,6 +104,29 @@ func (full) command(h *Host) (*exec.Cmd, error) {
 	// No lock: systemd-nspawn would leave the file of one behind at every power cut.
 	cmd.Env = append([]string{"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "SYSTEMD_NSPAWN_LOCK=0"}, h.environment()...)
 	return cmd, nil
+}
+
+// A systemd and its services take about five inotify instances, which the kernel
+// counts together for all hosts of all tests that run: its usual limit of 128 is
+// reached by some 28 hosts, and the next systemd ends without a word.
+const (
+	inotifyLimit = "/proc/sys/fs/inotify/max_user_instances"
+	inotifyWant  = 1024
+)
+
+// allowInotify raises the machine's limit where it is too low.
+func allowInotify() error {
+	text, err := os.ReadFile(inotifyLimit)
+	if err != nil {
+		return fmt.Errorf("looking whether there is room for another systemd: %w", err)
+	}
+	if limit, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && limit >= inotifyWant {
+		return nil
+	}
+	if err := os.WriteFile(inotifyLimit, []byte(strconv.Itoa(inotifyWant)), 0o644); err != nil {
+		return fmt.Errorf("making room for another systemd: %w; run `sysctl fs.inotify.max_user_instances=%d`", err, inotifyWant)
+	}
+	return nil
 }
 
 // cgroups are the folders of a cgroup of this name: one where all is unified,

@@ -2,6 +2,8 @@ package testhost_test
 
 import (
 	"context"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,11 @@ func TestFullHost(t *testing.T) {
 	path := mustSSH(t, n, "scheelite", "nix-store", "--add", "/etc/hostname")
 	if got, err := h.ReadFile(path); err != nil || string(got) != "scheelite\n" {
 		t.Errorf("%s on the host: %q, %v", path, got, err)
+	}
+	// Dozens of hosts come up at once when all packages are tested.
+	limit, err := os.ReadFile("/proc/sys/fs/inotify/max_user_instances")
+	if n, _ := strconv.Atoi(strings.TrimSpace(string(limit))); err != nil || n < 1000 {
+		t.Errorf("the machine allows %d inotify instances (%v), which is too few", n, err)
 	}
 	if route := mustExec(t, h, "ip", "route"); strings.Contains(route, "default") {
 		t.Errorf("the host has a default route:\n%s", route)

@@ -17,8 +17,13 @@ import (
 	"time"
 )
 
-// bootTimeout is how long a host may take until sshd answers.
-const bootTimeout = 60 * time.Second
+// bootTimeout is how long a host may take until sshd answers, on a machine that
+// has much else to do.
+const bootTimeout = 2 * time.Minute
+
+// bootsAtOnce bounds how many hosts are made at once: all together they would
+// share the machine and come up together, last of all.
+const bootsAtOnce = 8
 
 // Options say what host to make.
 type Options struct {
@@ -60,6 +65,7 @@ type Host struct {
 	up        *run
 	boots     int
 	rebootErr error // of the last try to come back from a reboot
+	ended     error // how the host last ended by itself, if not to reboot
 }
 
 // kind is what a light and a full host do differently.
@@ -109,8 +115,11 @@ func makeAll(t testing.TB, n *Network, k kind, opts []Options) []*Host {
 	hosts := make([]*Host, len(opts))
 	errs := make([]error, len(opts))
 	var wg sync.WaitGroup
+	slots := make(chan struct{}, bootsAtOnce)
 	for i, o := range opts {
 		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			hosts[i], errs[i] = n.newHost(k, o)
 		})
 	}
@@ -197,11 +206,13 @@ func (h *Host) WaitBoot(ctx context.Context, count int) error {
 	defer cancel()
 	for {
 		h.mu.Lock()
-		up, boots, err := h.up, h.boots, h.rebootErr
+		up, boots, err, ended := h.up, h.boots, h.rebootErr, h.ended
 		h.mu.Unlock()
 		switch {
 		case err != nil:
 			return fmt.Errorf("test host %s: coming back from a reboot: %w", h.Name, err)
+		case up == nil && ended != nil:
+			return fmt.Errorf("test host %s: waiting for sshd: %w: it ended by itself (%w); its console said:\n%s", h.Name, errOff, ended, h.said())
 		case up == nil:
 			return fmt.Errorf("test host %s: waiting for sshd: %w; its console said:\n%s", h.Name, errOff, h.said())
 		case boots < count:

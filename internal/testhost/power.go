@@ -88,7 +88,7 @@ func (h *Host) boot() error {
 	if err != nil {
 		return err
 	}
-	h.up = r
+	h.up, h.ended = r, nil
 	h.boots++
 	go h.watch(r)
 	return nil
@@ -106,7 +106,9 @@ func (h *Host) watch(r *run) {
 	h.up = nil
 	if r.rebooting() {
 		h.rebootErr = h.boot()
+		return
 	}
+	h.ended = r.err
 }
 
 // launch starts the main process in the host's network namespace.
