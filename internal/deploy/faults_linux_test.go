@@ -207,7 +207,7 @@ func wantStanding(t *testing.T, h *testhost.Host, out, generation, version strin
 		{"ls -A /run/fleet", ""},
 		{"ls -A /nix/var/nix/gcroots/fleet", ""},
 		{"cat /var/lib/fleet/current 2>&1 | grep -v 'No such file' || true", ""},
-		{"ls /etc/systemd/system/fleet* /etc/systemd/system/multi-user.target.wants/fleet* 2>/dev/null || true", ""},
+		{"ls -d /etc/systemd/system.control 2>/dev/null || true", ""},
 		{"systemctl list-units --all --plain --no-legend 'fleet-*'", ""},
 		{"pgrep -fa '[/]var/lib/fleet' || true", ""},
 	} {

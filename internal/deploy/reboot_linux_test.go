@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -10,31 +11,59 @@ import (
 	"github.com/crs58/fleet/internal/testhost"
 )
 
-// boots brings up, when a host boots, the system that its boot loader names.
-const boots = `[Unit]
+// asNixOS has a host with a first system boot what its boot loader names, and puts
+// its units into the store, as NixOS does: there is no place for another among them.
+const asNixOS = `set -e
+cat > /etc/systemd/system/boots.service <<'UNIT'
+[Unit]
 Before=ssh.service multi-user.target
 [Service]
 Type=oneshot
+RemainAfterExit=yes
 ExecStart=/bin/sh -c 'ln -sfn "$(cat /boot/default)" /run/booted-system; exec "$(cat /boot/default)/bin/switch-to-configuration" test'
 [Install]
 WantedBy=multi-user.target
+UNIT
+systemctl --quiet enable --now boots.service
+units=$(nix-store --add /etc/systemd/system)
+rm -r /etc/systemd/system
+mkdir -p /etc/static/systemd
+ln -s "$units" /etc/static/systemd/system
+ln -s /etc/static/systemd/system /etc/systemd/system
 `
+
+// wantOwnUnits checks that the units of a host like NixOS are as they were.
+func wantOwnUnits(t *testing.T, h *testhost.Host) {
+	t.Helper()
+	on(t, h, "sh", "-c", `nix-store --verify-path "$(readlink -f /etc/systemd/system)"`)
+}
+
+// starts is what the activation of a NixOS system has systemd do.
+const starts = "/usr/bin/systemctl daemon-reload; /usr/bin/systemctl start --no-block multi-user.target"
 
 // A machine that is to be restarted into its system is confirmed afterwards, or
 // restarts back.
 func TestReboot(t *testing.T) {
+	const (
+		readOnly = "mount --bind /etc/systemd /etc/systemd && mount -o remount,bind,ro /etc/systemd"
+		recovers = `printf '[Service]\nType=oneshot\nExecStart=/bin/sh /var/lib/fleet/launch\n[Install]\nWantedBy=multi-user.target\n' > /etc/systemd/system/recovers.service
+systemctl --quiet enable recovers.service
+`
+		declares = "$b mkdir -p $out/etc/systemd/system; echo > $out/etc/systemd/system/fleet-recover.service"
+	)
 	// A system's kernel is a link to what other systems may have too.
 	kernel := func(file string) string { return "$b mkdir -p $out; $b ln -s " + file + " $out/kernel" }
 	hosts := []struct {
 		name          string
 		first, second system
+		prepare       string // shell lines on the host between the two
 		goal          deploy.Goal
 		state         deploy.State
 		texts         []string
 		boots         int
 		stays         bool
 	}{
-		{name: "good", goal: deploy.Boot, state: deploy.Done, boots: 2, stays: true},
+		{name: "good", second: system{before: starts}, goal: deploy.Boot, state: deploy.Done, boots: 2, stays: true},
 		{
 			name: "loses-network", first: system{before: linkUp}, second: system{before: linkDown}, goal: deploy.Boot,
 			state: deploy.RolledBack, texts: []string{"not confirmed within 8s", "back on generation 1"}, boots: 3,
@@ -45,7 +74,18 @@ func TestReboot(t *testing.T) {
 		},
 		{name: "new-kernel", first: system{build: kernel("/etc/hostname")}, second: system{build: kernel("/etc/hosts")}, goal: deploy.Switch, state: deploy.Done, boots: 2, stays: true},
 		{name: "same-kernel", first: system{build: kernel("/etc/hostname")}, second: system{build: kernel("/etc/hostname")}, goal: deploy.Switch, state: deploy.Done, boots: 1, stays: true},
-		{name: "no-way-back", goal: deploy.Boot, state: deploy.Failed, texts: []string{"has no place for a unit that would go back"}, boots: 1},
+		{
+			name: "declares", first: system{build: declares}, second: system{build: declares},
+			prepare: recovers + asNixOS + readOnly, goal: deploy.Boot, state: deploy.Done, boots: 2, stays: true,
+		},
+		{
+			name: "declares-later", second: system{build: declares}, prepare: asNixOS + readOnly, goal: deploy.Boot,
+			state: deploy.Failed, texts: []string{"could not be taken back: /etc/systemd/system.control is read-only"}, boots: 1,
+		},
+		{
+			name: "in-memory", prepare: asNixOS + "mount -t tmpfs fleet-test /var/lib/fleet", goal: deploy.Boot,
+			state: deploy.Failed, texts: []string{"could not be taken back: /var/lib/fleet is in memory; use --goal boot"}, boots: 1,
+		},
 	}
 	n := testhost.NewNetwork(t)
 	var options []testhost.Options
@@ -74,16 +114,7 @@ func TestReboot(t *testing.T) {
 		}
 	}
 	for i, h := range full {
-		if err := h.WriteFile("/etc/systemd/system/boots.service", []byte(boots), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		on(t, h, "sh", "-c", "systemctl --quiet enable boots.service; ln -sfn $(cat /boot/default) /run/booted-system")
-		if hosts[i].name == "no-way-back" {
-			on(t, h, "sh", "-c", `for place in $(systemctl show --property=UnitPath --value); do
-				case $place in /run/*) continue ;; esac
-				[ ! -d "$place" ] || { mount --bind "$place" "$place" && mount -o remount,bind,ro "$place"; }
-			done`)
-		}
+		on(t, h, "sh", "-c", cmp.Or(hosts[i].prepare, asNixOS))
 	}
 
 	o.Reboot = true
@@ -105,10 +136,42 @@ func TestReboot(t *testing.T) {
 				want = "2"
 			}
 			wantStanding(t, full[i], tops[h.name+"-"+want].OutPath, "system-"+want+"-link", want)
+			wantOwnUnits(t, full[i])
 			if t.Failed() {
 				t.Log(on(t, full[i], "journalctl", "--no-pager", "--output=cat", "--unit=fleet-*"))
 			}
 		})
+	}
+}
+
+// After a power cut in the window a machine that knows nothing of fleet is back at
+// its system, and at rest, without any driver.
+func TestSettledAtBoot(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	h := testhost.Full(t, n, testhost.Options{Name: "alone"})
+	x := newNix(t)
+	tops := flakeOf(t, x, map[string]system{"first": {version: "1", before: starts}, "second": {version: "2", before: starts}})
+	wantState(t, newDeployer(t, sshOptions(x, &recorder{}, n)).Update(t.Context(), []deploy.Machine{machine("alone", flake.NixOS, "ssh://alone", tops["first"])}), "alone", deploy.Done)
+	on(t, h, "sh", "-c", asNixOS)
+	job := driverJob{
+		SSHConfig: n.SSHConfig, Runs: t.TempDir(), Run: "20260102-alone", Machine: machine("alone", flake.NixOS, "ssh://alone", tops["second"]),
+		Phase: deploy.Confirm, State: deploy.Started, Settings: deploy.Settings{Timeouts: deploy.Timeouts{Confirm: time.Minute}},
+	}
+	driver(t, job)()
+	if got := on(t, h, "cat", "/etc/version"); got != "2" {
+		t.Errorf("it is at version %s before the power cut, want 2", got)
+	}
+	h.Kill()
+	if err := h.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, func() bool {
+		return !hostFile(h, "/var/lib/fleet/current") && on(t, h, "systemctl", "list-units", "--all", "--plain", "--no-legend", "fleet-*") == ""
+	})
+	wantStanding(t, h, tops["first"].OutPath, "system-1-link", "1")
+	wantOwnUnits(t, h)
+	if got := on(t, h, "sh", "-c", "tail -qn 1 /var/lib/fleet/*/result"); !strings.Contains(got, "rolled-back rebooted") {
+		t.Errorf("its deploys ended with %q", got)
 	}
 }
 

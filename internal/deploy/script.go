@@ -131,7 +131,7 @@ func (t *scripted) Begin(ctx context.Context, a Activation) error {
 		}
 		return facts.Deploy.busy(t.name)
 	case errors.As(err, &failed) && failed.code == codeUnarmed:
-		return fmt.Errorf("%s has no place for a unit that would go back after a failed reboot: have its configuration bring fleet-recover.service (the modules of fleet do), or reboot it yourself after `--goal boot`", t.name)
+		return fmt.Errorf("a restart of %s could not be taken back: %w; use --goal boot, and reboot it yourself", t.name, failed)
 	}
 	return fmt.Errorf("begin the activation on %s: %w", t.name, err)
 }

@@ -49,27 +49,35 @@ mv -f "$state/launch.new" "$state/launch"
   [ -z "$from" ] || ln -sfn "$from" "$roots/$id-from"
 )
 
-# arm sees to it that the supervisor is started again after a reboot, unless
-# the configuration does. A place for that must outlive a reboot, and not be the
-# configuration's own, which is a link into the store.
+# arm sees to it that the supervisor is started again after a reboot, or says why
+# it cannot. The unit for that is in the folder that systemd has for what is set
+# on the machine itself; a configuration leaves it alone. None is needed where
+# every system that may be booted brings one. What is made is listed in armed.
 arm() {
   if [ -d /Library/LaunchDaemons ]; then
+    echo /Library/LaunchDaemons/org.fleet.recover.plist >"$dir/armed"
     (umask 022 && launchd >/Library/LaunchDaemons/org.fleet.recover.plist)
-    echo /Library/LaunchDaemons >"$dir/armed"
     return
   fi
-  [ -d /run/systemd/system ] || return 1
-  [ ! -e "$out/etc/systemd/system/fleet-recover.service" ] || return 0
-  for place in $(systemctl show --property=UnitPath --value); do
-    case $place in /run/* | /nix/* | *generator*) continue ;; esac
-    if [ ! -d "$place" ] || [ -L "$place" ] || [ ! -w "$place" ]; then continue; fi
-    (umask 022 && unit >"$place/fleet-recover-once.service" && mkdir -p "$place/multi-user.target.wants" &&
-      ln -sfn ../fleet-recover-once.service "$place/multi-user.target.wants/fleet-recover-once.service") || continue
-    echo "$place" >"$dir/armed"
-    return
+  [ -d /run/systemd/system ] || { echo "it has no systemd" >&2 && return 1; }
+  lasting "$state" || { echo "$state is in memory" >&2 && return 1; }
+  declared=1
+  for system in "$out" "$from" /nix/var/nix/profiles/system; do
+    [ -e "$system/etc/systemd/system/fleet-recover.service" ] || declared=
   done
+  [ -z "$declared" ] || return 0
+  place=/etc/systemd/system.control
+  wants=$place/multi-user.target.wants
+  name=fleet-recover-once.service
+  if lasting /etc && [ ! -L "$place" ] && [ ! -L "$wants" ]; then
+    printf '%s\n' "$wants/$name" "$place/$name" "$wants" "$place" >"$dir/armed"
+    ! (umask 022 && mkdir -p "$wants" && unit >"$place/$name" && ln -sfn "../$name" "$wants/$name") 2>/dev/null || return 0
+  fi
+  echo "$place is read-only or in memory, and its systems do not all bring fleet-recover.service (the modules of fleet do)" >&2
   return 1
 }
+# lasting FOLDER: what is in it outlives a reboot.
+lasting() { case $(stat -f -c %T "$1" 2>/dev/null) in tmpfs | ramfs) return 1 ;; esac }
 unit() {
   cat <<UNIT
 [Unit]
@@ -92,10 +100,19 @@ launchd() {
 PLIST
 }
 
+undo() {
+  [ ! -e "$dir/armed" ] || while read -r made; do rm -f "$made" || rmdir "$made" || :; done <"$dir/armed" 2>/dev/null
+  rm -rf "$dir" "$run/fleet/$id"
+  rm -f "$state/current" "$roots/$id" "$roots/$id-from"
+}
+
 mkdir -p "$run/fleet/$id"
 # Whoever makes this link has the machine.
 ln "$dir/id" "$state/current" 2>/dev/null || { rm -rf "$run/fleet/$id"; exit 75; }
-trap 'rm -rf "$dir" "$run/fleet/$id"; rm -f "$state/current" "$roots/$id" "$roots/$id-from"' EXIT
+trap undo EXIT
 if ! arm && grep -qx goal=reboot "$dir/plan"; then exit 76; fi
+# A power cut takes nothing of that.
+# shellcheck disable=SC2046 # a list
+sync "$dir"/* "$state/launch" $(cat "$dir/armed" 2>/dev/null) 2>/dev/null || :
 /bin/sh "$state/launch"
 trap - EXIT

@@ -115,10 +115,12 @@ finish() {
 tidy() {
   rm -f "$roots/$id" "$roots/$id-from"
   if [ -e "$dir/armed" ]; then
-    place=$(cat "$dir/armed")
-    rm -f "$place/multi-user.target.wants/fleet-recover-once.service" "$place/fleet-recover-once.service" "$place/org.fleet.recover.plist"
+    while read -r made; do rm -f "$made" || rmdir "$made"; done <"$dir/armed" 2>/dev/null
+    # An activation, or the boot, has had systemd read the unit.
+    if [ -d /run/systemd/system ] && [ "$(systemctl show --property=LoadState --value fleet-recover-once.service)" = loaded ]; then
+      systemctl daemon-reload
+    fi
   fi
-  [ -z "$rebooted" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload # which knows the unit that armed us
   # The names begin with a time: the last five are kept.
   for old in "$state"/[0-9]*; do echo "$old"; done | sort -r | tail -n +6 | while read -r old; do
     [ "$old" = "$dir" ] || rm -rf "$old"
