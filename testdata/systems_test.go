@@ -448,7 +448,7 @@ func TestNixOSInAFolder(t *testing.T) {
 		if ok, err := held.TryLock(); err != nil || !ok {
 			t.Fatal(ok, err)
 		}
-		expect("locked", 1, "Could not acquire lock", nil, 0, first+stc, "switch")
+		expect("locked", 11, "Could not acquire lock", nil, 0, first+stc, "switch")
 		if err := held.Unlock(); err != nil {
 			t.Fatal(err)
 		}

@@ -277,7 +277,9 @@ func (f *follower) examine(ctx context.Context, now Progress) error {
 		return &UnitsFailedError{Units: units}
 	case len(all) > 0:
 		f.note = "units failed: " + strings.Join(all, ", ")
-	case now.Code == codeUnitsFailed && len(after.FailedUnits) == 0: // what failed cannot be seen
+	case now.Code == codeUnitsFailed && len(after.FailedUnits) == 0 && warn:
+		f.note = "units failed" + said(f.log.String())
+	case now.Code == codeUnitsFailed && len(after.FailedUnits) == 0: // what failed cannot be seen, such as a reload
 		return fmt.Errorf("units failed (exit status %d)%s", now.Code, said(f.log.String()))
 	}
 	if now.Code != codeRebootNeeded && f.s.Goal != Boot && after.System != f.s.Wanted.OutPath {

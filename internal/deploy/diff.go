@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,8 @@ type Diff struct {
 	Copy CopySize `json:"copy"`
 	// Units are nil where the machine cannot tell what runs.
 	Units *Units `json:"units,omitempty"`
-	// Reboot names what only a reboot brings up, such as kernel.
+	// Reboot names what only a reboot brings up, such as kernel, and what NixOS
+	// refuses to change without one (system.switch.inhibitors).
 	Reboot []string `json:"reboot,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
 }
@@ -132,7 +134,7 @@ func (d *Deployer) compare(ctx context.Context, m Machine, facts Facts, after cl
 	diff.Reboot = rebootFor(diff.To, found)
 	switch {
 	case facts.Systemd:
-		units, err := predictUnits(found.units, os.DirFS(filepath.Join(diff.To, unitDir)))
+		units, err := predictUnits(found.units, os.DirFS(diff.To))
 		if err != nil {
 			return err
 		}
@@ -168,11 +170,12 @@ type found struct {
 	closure closure // of the system that runs
 	lacks   []string
 	// booted are the parts of the booted system that only a boot changes, init is
-	// the version of the interface to it.
-	booted map[string]string
-	init   string
-	jobs   map[string]string // files of launchd, and their digests
-	units  runningUnits
+	// the version of the interface to it, inhibitors the file switch-inhibitors.
+	booted     map[string]string
+	init       string
+	inhibitors string
+	jobs       map[string]string // files of launchd, and their digests
+	units      runningUnits
 }
 
 // foundOn asks a machine behind a shell with one script. A folder, and this
@@ -249,10 +252,10 @@ func (t *sshTarget) compare(ctx context.Context, system string, paths []string) 
 // parseFound reads what compare.sh prints.
 func parseFound(text string) (found, error) {
 	f := found{closure: closure{}, booted: map[string]string{}, jobs: map[string]string{}}
-	f.units.own, f.units.active = map[string]bool{}, map[string]bool{}
+	f.units = runningUnits{active: map[string]bool{}, files: newUnitFolder()}
 	var paths []string
 	var sizes []int64
-	var shown []shownUnit
+	var unit string
 	ran, complete, said := false, false, firstLine(text)
 	for text != "" {
 		var line string
@@ -279,24 +282,24 @@ func parseFound(text string) (found, error) {
 			f.booted[part] = target
 		case "init":
 			f.init = value
+		case "inhibitors":
+			f.inhibitors = value
 		case "job":
 			digest, file, _ := strings.Cut(value, " ")
 			f.jobs[file] = digest
 		case "complete":
 			complete = true
 		case "own":
-			f.units.own[value] = true
+			f.units.files.names[value] = true
+		case "fstab":
+			f.units.fstab += value + "\n"
 		case "active":
 			f.units.active[value] = true
 		case "Id":
-			shown = append(shown, shownUnit{id: value})
+			unit = value
 		case "FragmentPath":
-			if len(shown) > 0 {
-				shown[len(shown)-1].fragment = value
-			}
-		case "DropInPaths":
-			if len(shown) > 0 {
-				shown[len(shown)-1].dropIns = strings.Fields(value)
+			if strings.HasPrefix(value, "/"+unitDir) && !slices.Contains(f.units.own, unit) {
+				f.units.own = append(f.units.own, unit)
 			}
 		}
 	}
@@ -309,75 +312,8 @@ func parseFound(text string) (found, error) {
 	for i, path := range paths {
 		f.closure[path] = sizes[i]
 	}
-	f.units.units = unitsIn(shown, text)
+	f.units.files.read(text)
 	return f, nil
-}
-
-// shownUnit is a unit as `systemctl show` tells of it.
-type shownUnit struct {
-	id, fragment string
-	dropIns      []string
-}
-
-// unitsIn takes apart what `systemctl cat` printed: each file after a comment with
-// its path, in the order of the units, drop-ins last. Only what the
-// configuration is in charge of is kept.
-func unitsIn(shown []shownUnit, text string) []runningUnit {
-	var order []string
-	for _, s := range shown {
-		if s.fragment != "" {
-			order = append(append(order, s.fragment), s.dropIns...)
-		}
-	}
-	// next cuts off the text of the next file; there is none of a unit that has
-	// ended meanwhile.
-	next := func() (string, bool) {
-		path := order[0]
-		order = order[1:]
-		_, rest, ok := cutLine(text, "# "+path)
-		if !ok {
-			return "", false
-		}
-		text = rest
-		for _, following := range order {
-			if file, _, ok := cutLine(rest, "# "+following); ok {
-				return file, true
-			}
-		}
-		return rest, true
-	}
-	var units []runningUnit
-	for _, s := range shown {
-		if s.fragment == "" {
-			continue
-		}
-		u := runningUnit{name: s.id, fragment: s.fragment, file: unitFile{}}
-		content, there := next()
-		u.file.read(content)
-		for _, dropIn := range s.dropIns {
-			content, _ := next()
-			switch filepath.Dir(dropIn) {
-			case "/" + unitDir + "/" + filepath.Base(s.fragment) + ".d":
-				u.file.read(content)
-			case "/" + unitDir + "/" + s.id + ".d":
-				u.instance = true
-				u.file.read(content)
-			}
-		}
-		if there && filepath.Dir(s.fragment) == "/"+unitDir {
-			units = append(units, u)
-		}
-	}
-	return units
-}
-
-// cutLine cuts a text around a line.
-func cutLine(text, line string) (before, after string, ok bool) {
-	if after, ok := strings.CutPrefix(text, line+"\n"); ok {
-		return "", after, true
-	}
-	before, after, ok = strings.Cut(text, "\n"+line+"\n")
-	return before, after, ok
 }
 
 // rebootFor names the parts of a system that the machine has to boot for.
@@ -391,6 +327,23 @@ func rebootFor(system string, f found) []string {
 	if version, err := os.ReadFile(filepath.Join(system, "init-interface-version")); err == nil && f.init != "" && strings.TrimSpace(string(version)) != f.init {
 		parts = append(parts, "init")
 	}
+	inhibitors, _ := os.ReadFile(filepath.Join(system, "switch-inhibitors"))
+	before, after := parseInhibitors(f.inhibitors), parseInhibitors(string(inhibitors))
+	for part, version := range after {
+		if was, ok := before[part]; ok && was != version {
+			parts = append(parts, part)
+		}
+	}
 	slices.Sort(parts)
 	return parts
+}
+
+// parseInhibitors reads a system's file switch-inhibitors; what cannot be read
+// inhibits nothing, as for NixOS.
+func parseInhibitors(text string) map[string]string {
+	var all map[string]string
+	if json.Unmarshal([]byte(text), &all) != nil {
+		return nil
+	}
+	return all
 }

@@ -12,12 +12,15 @@ import (
 )
 
 // withUnits is a system with unit files, by name, which its activation puts into
-// place and starts; size makes it larger.
+// place and starts; size makes it larger. There is a drop-in for same.service, and a
+// file system on a device of this version; only a reboot may bring up its dbus.
 func withUnits(version string, size int, units map[string]string) system {
 	var build, start strings.Builder
 	fmt.Fprintf(&build, "$b mkdir -p $out/etc/systemd/system; echo %s > $out/kernel; echo systemd 1 > $out/init-interface-version\n", version)
+	fmt.Fprintf(&build, "printf '{\n\"dbus\": \"%s\", \"v%s\": \"\"}' > $out/switch-inhibitors\n", version, version)
 	fmt.Fprintf(&build, "$b dd if=/dev/zero of=$out/ballast bs=1000 count=%d 2>/dev/null\n", size)
-	start.WriteString("mkdir -p /etc/systemd/system\n")
+	fmt.Fprintf(&build, "echo '/dev/none%s /srv ext4' > $out/etc/fstab; $b mkdir $out/etc/systemd/system/same.service.d; printf '[Service]\\nGroup=root\\n' > $out/etc/systemd/system/same.service.d/overrides.conf\n", version)
+	start.WriteString("mkdir -p /etc/systemd/system/same.service.d\ncat $system/etc/systemd/system/same.service.d/overrides.conf > /etc/systemd/system/same.service.d/overrides.conf\n")
 	for name, line := range units {
 		fmt.Fprintf(&build, "printf '[Service]\\nExecStart=/bin/sleep 1000\\n%s\\n' > $out/etc/systemd/system/%s\n", line, name)
 		fmt.Fprintf(&start, "cat $system/etc/systemd/system/%s > /etc/systemd/system/%[1]s\n", name)
@@ -92,7 +95,7 @@ func TestDiff(t *testing.T) {
 	}
 
 	want := map[string]deploy.Diff{
-		"full":   {Units: &deploy.Units{Stop: []string{"gone.service"}, Restart: []string{"web.service"}, Keep: []string{"keeps.service"}}, Reboot: []string{"kernel"}},
+		"full":   {Units: &deploy.Units{Stop: []string{"gone.service"}, Restart: []string{"srv.mount", "web.service"}, Keep: []string{"keeps.service"}}, Reboot: []string{"dbus", "kernel"}},
 		"mac":    {Units: &deploy.Units{Restart: []string{"org.web"}}},
 		"folder": {}, "new": {},
 	}

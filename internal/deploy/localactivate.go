@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -121,8 +122,12 @@ func setProfile(what ...string) []string {
 	return append([]string{"nix-env", "--profile", profile}, what...)
 }
 
-func (g *localGround) apply(system, action string) int {
-	return g.run(rebuild(g.class, system, action))
+func (g *localGround) apply(system, action string, env ...string) int {
+	command := rebuild(g.class, system, action)
+	if len(env) > 0 {
+		command = slices.Concat([]string{"env"}, env, command)
+	}
+	return g.run(command)
 }
 
 func (g *localGround) commit(a Activation) error {
@@ -160,6 +165,11 @@ func (g *localGround) running() string {
 func (g *localGround) generation() string {
 	link, _ := os.Readlink(profile)
 	return link
+}
+
+func (g *localGround) halfway() bool {
+	info, err := os.Stat(startList)
+	return err == nil && info.Size() > 0
 }
 
 func (g *localGround) switchProfile(generation string) error {

@@ -174,12 +174,12 @@ func TestLocalRebuild(t *testing.T) {
 	wantState(t, update("refuses", deploy.Switch), "refuses", deploy.Failed, "refused to be activated", "nothing was changed")
 	want("2", "new", "sudo refuses/sw/bin/nixos-rebuild test --no-reexec --store-path refuses")
 	wantState(t, update("fails", deploy.Switch), "fails", deploy.RolledBack, "the activation script failed (exit status 2)", "back on generation 2")
-	want("2", "new", "sudo fails/bin/switch-to-configuration test", "sudo new/sw/bin/nixos-rebuild test --no-reexec --store-path new")
+	want("2", "new", "sudo fails/bin/switch-to-configuration test", "sudo env NIXOS_NO_CHECK=1 new/sw/bin/nixos-rebuild test --no-reexec --store-path new")
 	wantState(t, update("hangs", deploy.Switch), "hangs", deploy.RolledBack, "took longer than 3s", "back on generation 2")
-	want("2", "new", "sudo hangs/bin/switch-to-configuration test", "sudo new/sw/bin/nixos-rebuild test --no-reexec --store-path new")
+	want("2", "new", "sudo hangs/bin/switch-to-configuration test", "sudo env NIXOS_NO_CHECK=1 new/sw/bin/nixos-rebuild test --no-reexec --store-path new")
 	wantState(t, update("noboot", deploy.Switch), "noboot", deploy.RolledBack, "could not be made the one that is booted", "back on generation 2")
 	want("2", "new", "sudo noboot/sw/bin/nixos-rebuild test --no-reexec --store-path noboot", "sudo noboot/sw/bin/nixos-rebuild boot --no-reexec --store-path noboot",
-		"sudo "+set+"--switch-generation 2", "sudo new/bin/switch-to-configuration switch")
+		"sudo "+set+"--switch-generation 2", "sudo env NIXOS_NO_CHECK=1 new/bin/switch-to-configuration switch")
 	wantState(t, update("old", deploy.Reboot), "old", deploy.Failed, "cannot be restarted from here")
 	want("2", "new")
 

@@ -26,6 +26,7 @@ const (
 	codeRefused      = 1
 	codeScriptFailed = 2
 	codeUnitsFailed  = 4
+	codeLocked       = 11 // EAGAIN, of the lock that another one holds
 	codeRebootNeeded = 100
 	codeOverdue      = 124
 )
@@ -72,6 +73,8 @@ func (o outcome) reason() error {
 		return fmt.Errorf("the activation took longer than %s and was stopped%s", o.limit, o.said())
 	case nixos && code == codeScriptFailed:
 		return fmt.Errorf("the activation script failed (exit status %d)%s", code, o.said())
+	case nixos && code == codeLocked:
+		return fmt.Errorf("another activation is under way on the machine (exit status %d)%s", code, o.said())
 	case nixos && code == codeRefused:
 		return fmt.Errorf("the system refused to be activated (exit status %d)%s", code, o.said())
 	}
@@ -117,7 +120,7 @@ func (o outcome) where() string {
 		return "the machine is back on the system of before"
 	case o.after.System == "":
 		return "the machine runs no system, and there is none to go back to"
-	case o.progress.Cause == CauseFailed && o.progress.Code == codeRefused:
+	case o.progress.Cause == CauseFailed && (o.progress.Code == codeRefused || o.progress.Code == codeLocked):
 		return "nothing was changed, the machine runs " + o.after.System
 	}
 	return "there is no earlier system to go back to, the machine runs " + o.after.System

@@ -24,14 +24,16 @@ type ownActivation struct {
 
 // ground is what is activated on.
 type ground interface {
-	// apply has a system do an action, as [program] knows it, and gives its exit
-	// status.
-	apply(system, action string) int
+	// apply has a system do an action, as [program] knows it, with variables
+	// NAME=VALUE in its environment, and gives its exit status.
+	apply(system, action string, env ...string) int
 	// commit makes the activated system permanent.
 	commit(a Activation) error
 	// running is the system that runs, generation what the profile's link says.
 	running() string
 	generation() string
+	// halfway tells that a switch began to change units and did not come to its end.
+	halfway() bool
 	switchProfile(generation string) error
 	// say tells something beside what the programs print.
 	say(text string)
@@ -96,8 +98,7 @@ func (o *ownActivation) back(cause Cause) {
 		o.end(EndFailed, cause)
 		return
 	}
-	// A check before the switch said no, or another switch is under way.
-	if cause == CauseFailed && o.stand().Code == codeRefused && o.a.Class != flake.Darwin && o.on.running() == o.from {
+	if cause == CauseFailed && o.refused() {
 		o.end(EndFailed, cause)
 		return
 	}
@@ -109,13 +110,27 @@ func (o *ownActivation) back(cause Cause) {
 			o.on.say(err.Error())
 		}
 	}
-	code := o.on.apply(o.from, action)
+	// Its checks before a switch are not asked: it ran before.
+	code := o.on.apply(o.from, action, "NIXOS_NO_CHECK=1")
 	if o.on.running() != o.from {
 		o.set(func(p *Progress) { p.Code = code })
 		o.end(EndStranded, cause)
 		return
 	}
 	o.end(EndRolledBack, cause)
+}
+
+// refused tells that nothing was changed: a check before the switch said no, or
+// another one is under way.
+func (o *ownActivation) refused() bool {
+	switch code, now := o.stand().Code, o.on.running(); {
+	case o.a.Class == flake.Darwin:
+		return false
+	case code == codeLocked:
+		return now != o.a.Out
+	default:
+		return code == codeRefused && now == o.from && !o.on.halfway()
+	}
 }
 
 func (o *ownActivation) end(ending Ending, cause Cause) {

@@ -93,3 +93,49 @@ func TestRollback(t *testing.T) {
 	plan = d.PlanRollback(t.Context(), []deploy.Machine{{Name: "good", Class: flake.NixOS, Address: "ssh://good"}}, 2)
 	wantState(t, d.Rollback(t.Context(), plan), "good", deploy.Unchanged, "it is at generation 2 already")
 }
+
+// What refuses to be activated leaves the machine as it is; what changed something
+// before it gave up does not, and no check of the system of before is in its way.
+func TestRefused(t *testing.T) {
+	const begin = "mkdir -p /run/nixos; echo a.service > /run/nixos/start-list; "
+	cases := map[string]struct {
+		first, second system
+		state         deploy.State
+		text          string
+	}{
+		"checks":  {second: system{before: "echo not today; exit 1"}, state: deploy.Failed, text: "nothing was changed"},
+		"locked":  {second: system{before: begin + "exit 11"}, state: deploy.Failed, text: "another activation is under way"},
+		"halfway": {second: system{before: begin + "exit 1"}, state: deploy.RolledBack, text: "back on generation 1"},
+		"strict": {
+			first:  system{before: `[ ! -e /run/second ] || [ "$NIXOS_NO_CHECK" = 1 ] || exit 1`},
+			second: system{before: "touch /run/second", after: "exit 2"}, state: deploy.RolledBack, text: "back on generation 1",
+		},
+	}
+	n, folder, x := testhost.NewNetwork(t), t.TempDir(), newNix(t)
+	var hosts []testhost.Options
+	first, second, addresses := map[string]system{}, map[string]system{}, map[string]string{}
+	for name, c := range cases {
+		hosts = append(hosts, testhost.Options{Name: name})
+		c.first.version, c.second.version = "1", "2"
+		first[name], second[name], addresses[name] = c.first, c.second, "ssh://"+name
+		name += "-folder"
+		first[name], second[name], addresses[name] = c.first, c.second, "root:"+folder+"/"+name
+	}
+	testhost.Lights(t, n, hosts...)
+	d := newDeployer(t, sshOptions(x, &recorder{}, n))
+	update := func(systems map[string]system) *deploy.Summary {
+		var machines []deploy.Machine
+		for name, top := range flakeOf(t, x, systems) {
+			machines = append(machines, machine(name, flake.NixOS, addresses[name], top))
+		}
+		return d.Update(t.Context(), machines)
+	}
+	if summary := update(first); summary.Count(deploy.Done) != len(first) {
+		t.Fatalf("%v", summary.Err())
+	}
+	summary := update(second)
+	for name, c := range cases {
+		wantState(t, summary, name, c.state, c.text)
+		wantState(t, summary, name+"-folder", c.state, c.text)
+	}
+}

@@ -134,6 +134,7 @@ func TestOneFailsAlone(t *testing.T) {
 		"nobuild": {version: "1", build: "echo no paper >&2; exit 1"},
 		"script":  {version: "1", after: "echo the script is broken; exit 2"},
 		"units":   {version: "1", after: "exit 4"},
+		"warned":  {version: "1", after: "echo Failed to reload a.service; exit 4"},
 		"reboot":  {version: "1", after: "exit 100"},
 		"crash":   {version: "1", after: "exit 7"},
 		"elsewhere": {
@@ -143,7 +144,11 @@ func TestOneFailsAlone(t *testing.T) {
 	})
 	var machines []deploy.Machine
 	for name, top := range tops {
-		machines = append(machines, machine(name, flake.NixOS, "root:"+folder+"/"+name, top))
+		m := machine(name, flake.NixOS, "root:"+folder+"/"+name, top)
+		if name == "warned" {
+			m.Details.Health = &flake.Health{FailedUnits: "warn"}
+		}
+		machines = append(machines, m)
 	}
 	if err := os.WriteFile(folder+"/file", nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -166,6 +171,7 @@ func TestOneFailsAlone(t *testing.T) {
 	wantState(t, summary, "nobuild", deploy.Failed, "no paper")
 	wantState(t, summary, "script", deploy.Failed, "activation script failed (exit status 2): ", "the script is broken", "fleet machines update script")
 	wantState(t, summary, "units", deploy.Failed, "units failed")
+	wantState(t, summary, "warned", deploy.Done, "units failed: ", "Failed to reload a.service")
 	wantState(t, summary, "reboot", deploy.Done, "must be rebooted")
 	wantState(t, summary, "crash", deploy.Failed, "exit status 7", "no earlier system to go back to")
 	wantState(t, summary, "elsewhere", deploy.Failed, "the machine runs /somewhere")

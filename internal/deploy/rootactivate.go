@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -92,8 +93,8 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 }
 
 // start begins a program of a system in the folder.
-func (r *rootGround) start(system, action string) (*exec.Cmd, error) {
-	cmd := exec.Command(r.t.bwrap, r.t.arguments(system, program(r.class, system, action))...)
+func (r *rootGround) start(system, action string, env ...string) (*exec.Cmd, error) {
+	cmd := exec.Command(r.t.bwrap, r.t.arguments(system, program(r.class, system, action), env...)...)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -118,8 +119,8 @@ func (r *rootGround) wait(cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-func (r *rootGround) apply(system, action string) int {
-	cmd, err := r.start(system, action)
+func (r *rootGround) apply(system, action string, env ...string) int {
+	cmd, err := r.start(system, action, env...)
 	if err != nil {
 		r.say(err.Error())
 		return codeOwn
@@ -154,6 +155,11 @@ func (r *rootGround) generation() string {
 	return link
 }
 
+func (r *rootGround) halfway() bool {
+	info, err := r.t.root.Stat(rel(startList))
+	return err == nil && info.Size() > 0
+}
+
 func (r *rootGround) switchProfile(link string) error { return r.t.switchProfile(link) }
 
 func (r *rootGround) say(text string) { fmt.Fprintln(r.log, supervisorSays+text) }
@@ -163,9 +169,10 @@ func (r *rootGround) end() {
 	_ = r.log.Close()
 }
 
-// arguments is the command line of bubblewrap. Run by another user than root,
-// that user stands for root in the folder.
-func (t *rootTarget) arguments(system string, command []string) []string {
+// arguments is the command line of bubblewrap, with more variables NAME=VALUE in
+// the environment. Run by another user than root, that user stands for root in the
+// folder.
+func (t *rootTarget) arguments(system string, command []string, env ...string) []string {
 	args := []string{
 		"--bind", t.path, "/", "--dev", "/dev", "--proc", "/proc",
 		"--unshare-uts", "--unshare-ipc", "--unshare-pid", "--unshare-net",
@@ -175,6 +182,10 @@ func (t *rootTarget) arguments(system string, command []string) []string {
 		"--clearenv", "--setenv", "HOME", "/root", "--setenv", "NIXOS_NO_SYNC", "1",
 		"--setenv", "PATH", system + "/sw/bin:" + currentSystem + "/sw/bin:/usr/bin:/bin:/usr/sbin:/sbin",
 		"--chdir", "/",
+	}
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		args = append(args, "--setenv", name, value)
 	}
 	if os.Geteuid() != 0 {
 		args = append(args, "--unshare-user", "--uid", "0", "--gid", "0")

@@ -19,6 +19,8 @@ const (
 	profile       = profilesDir + "/system"
 	currentSystem = "/run/current-system"
 	bootedSystem  = "/run/booted-system"
+	// startList is what a NixOS switch that is not at its end has yet to start.
+	startList = "/run/nixos/start-list"
 )
 
 // Target is one machine as a deploy sees it. Its methods are called one after

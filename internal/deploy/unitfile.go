@@ -23,6 +23,7 @@ func (u unitFile) read(text string) {
 		line = strings.TrimSpace(line)
 		if name, ok := strings.CutPrefix(line, "["); ok && strings.HasSuffix(name, "]") {
 			section = strings.TrimSuffix(name, "]")
+			u.section(section)
 			continue
 		}
 		key, value, ok := strings.Cut(line, "=")
@@ -30,15 +31,20 @@ func (u unitFile) read(text string) {
 			continue
 		}
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if u[section] == nil {
-			u[section] = map[string][]string{}
-		}
+		keys := u.section(section)
 		if value == "" {
-			u[section][key] = nil
+			keys[key] = nil
 			continue
 		}
-		u[section][key] = append(u[section][key], value)
+		keys[key] = append(keys[key], value)
 	}
+}
+
+func (u unitFile) section(name string) map[string][]string {
+	if u[name] == nil {
+		u[name] = map[string][]string{}
+	}
+	return u[name]
 }
 
 // flag reads a setting that is yes or no; the last value counts.
@@ -69,30 +75,55 @@ var harmlessKeys = []string{
 // is to run as after says, by the rules of its switch-to-configuration.
 func compareUnits(before, after unitFile) unitEffect {
 	effect := unaffected
-	for _, place := range [][2]unitFile{{before, after}, {after, before}} {
-		for section, keys := range place[0] {
-			for key, values := range keys {
-				if !slices.Equal(values, place[1][section][key]) {
-					effect = max(effect, keyEffect(section, key, len(after[section][key]) > 0))
-				}
+	for _, section := range unionOfKeys(before, after) {
+		old, was := before[section]
+		now, is := after[section]
+		if was != is && section != "Unit" && section != "Install" && !reloadsOnly(section, old, now) {
+			return restarts
+		}
+		for _, key := range unionOfKeys(old, now) {
+			value, had := old[key]
+			next, has := now[key]
+			if had != has || !slices.Equal(value, next) {
+				effect = max(effect, keyEffect(section, key, had, has))
 			}
 		}
 	}
 	return effect
 }
 
-// keyEffect is what a change of one key means; kept tells that the new file has it.
-func keyEffect(section, key string, kept bool) unitEffect {
+// reloadsOnly tells whether a section that only one of two files has says how the
+// service is reloaded and no more.
+func reloadsOnly(section string, old, now map[string][]string) bool {
+	keys := unionOfKeys(old, now)
+	return section == "Service" && slices.Equal(keys, []string{"ExecReload"})
+}
+
+// keyEffect is what a change of one key means, which the file of before had, or that
+// of after has.
+func keyEffect(section, key string, had, has bool) unitEffect {
 	switch {
 	case section == "Install", section == "Unit" && slices.Contains(harmlessKeys, key):
 		return unaffected
 	case section == "Unit" && key == "X-Reload-Triggers", section == "Service" && key == "ExecReload":
-		if !kept {
+		if !has {
 			return unaffected
 		}
 		return reloads
-	case section == "Mount" && key == "Options" && kept:
+	case section == "Mount" && key == "Options" && had && has:
 		return reloads
 	}
 	return restarts
+}
+
+func unionOfKeys[V any](a, b map[string]V) []string {
+	return slices.Compact(slices.Sorted(func(yield func(string) bool) {
+		for _, m := range []map[string]V{a, b} {
+			for key := range m {
+				if !yield(key) {
+					return
+				}
+			}
+		}
+	}))
 }

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
 
 // Units are the units of a machine, on a Mac the jobs of launchd, that an
 // activation touches, each list sorted. What an activation script asks for beside
-// that cannot be told beforehand.
+// that, and what happens to the units of users, cannot be told beforehand.
 type Units struct {
 	Stop    []string `json:"stop,omitempty"`
 	Restart []string `json:"restart,omitempty"`
@@ -31,144 +32,143 @@ func (all *Units) sort() {
 	}
 }
 
-// unitDir is where the unit files of a system are, and, on a machine, those that
-// an activation is in charge of.
-const unitDir = "etc/systemd/system"
-
-// runningUnit is a unit that runs on a machine.
-type runningUnit struct {
-	name string
-	// fragment is its file, perhaps that of a template.
-	fragment string
-	// instance tells that a template's instance has drop-ins of its own.
-	instance bool
-	file     unitFile
-}
-
 // runningUnits is what the machine tells about its units.
 type runningUnits struct {
-	// own are the files of the system that runs, active all units that do.
-	own, active map[string]bool
-	units       []runningUnit
+	active map[string]bool
+	// own are the active units whose file is the system's, which an activation is
+	// in charge of.
+	own   []string
+	files unitFolder // of the system that runs
+	fstab string
 }
 
-// predictUnits tells what switching to a new system, given the folder of its unit
-// files, does to the running units. It follows NixOS's switch-to-configuration,
-// whose own dry run needs the system on the machine, runs programs of it there
-// and locks out a deploy meanwhile.
+// predictUnits tells what switching to a new system, given its folder, does to the
+// running units. It follows NixOS's switch-to-configuration, whose own dry run
+// needs the system on the machine, runs programs of it there and locks out a
+// deploy meanwhile. Unlike that it names what the targets start for the first time.
 func predictUnits(running runningUnits, system fs.FS) (Units, error) {
-	var all Units
-	restarted := map[string]bool{}
-	for _, u := range running.units {
-		file, err := newUnit(system, u)
-		switch {
-		case err != nil:
-			return Units{}, err
-		case file == nil:
-			if u.file.flag("Unit", "X-StopOnRemoval", true) {
-				all.Stop = append(all.Stop, u.name)
-			}
-		case strings.HasSuffix(u.name, ".target"): // is only started again, with what is new in it
-		default:
-			all.change(u, file, restarted)
-		}
-	}
-	started, err := newlyWanted(running, system)
+	after, err := readUnitFolder(system)
 	if err != nil {
 		return Units{}, err
 	}
-	all.Start = started
-	// A service that is socket-activated is stopped, and its socket restarted.
-	for _, u := range running.units {
-		socket := strings.TrimSuffix(u.name, ".service") + ".socket"
-		if restarted[u.name] && strings.HasSuffix(u.name, ".service") && running.active[socket] && exists(system, socket) {
-			all.Restart = append(all.Restart, socket)
-		}
+	fstab, err := fs.ReadFile(system, "etc/fstab")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Units{}, fmt.Errorf("read the file systems of the new system: %w", err)
 	}
-	all.sort()
-	return all, nil
+	p := prediction{runningUnits: running, after: after}
+	for _, unit := range running.own {
+		p.unit(unit)
+	}
+	p.fileSystems(running.fstab, string(fstab))
+	p.started()
+	p.sort()
+	return p.Units, nil
+}
+
+// prediction is what is known of the units of a machine before and after.
+type prediction struct {
+	Units
+	runningUnits
+	after unitFolder
+}
+
+// instanceOf matches an instance of a template as switch-to-configuration does: one
+// with a dot in its name is left alone.
+var instanceOf = regexp.MustCompile(`^(.*)@[^.]*\.(.*)$`)
+
+// unit notes what happens to a unit that runs.
+func (p *prediction) unit(name string) {
+	base, dropped := name, false
+	if parts := instanceOf.FindStringSubmatch(name); parts != nil && !p.files.names[name] && !p.after.names[name] {
+		base = parts[1] + "@." + parts[2]
+		// What a configuration says of one instance is a drop-in.
+		dropped = len(p.files.dropIns(name)) > 0 && len(p.after.dropIns(name)) == 0
+	}
+	if !p.files.names[base] {
+		return
+	}
+	before := p.files.unit(base, name)
+	_, there := p.after.texts[base]
+	switch {
+	case dropped || !there:
+		if before.flag("Unit", "X-StopOnRemoval", true) {
+			p.Stop = append(p.Stop, name)
+		}
+	case strings.HasSuffix(name, ".target"): // is only started again, with what is new in it
+	default:
+		p.change(name, base, before, p.after.unit(base, name))
+	}
 }
 
 // change notes what happens to a unit that both systems have.
-func (all *Units) change(u runningUnit, file unitFile, restarted map[string]bool) {
-	effect := compareUnits(u.file, file)
-	ending := path.Ext(u.name)
+func (p *prediction) change(name, base string, before, after unitFile) {
+	effect := compareUnits(before, after)
+	ending := path.Ext(name)
 	switch {
 	case effect == unaffected:
 	case effect == reloads:
-		all.Reload = append(all.Reload, u.name)
+		p.Reload = append(p.Reload, name)
 	case ending == ".slice" || ending == ".path" || ending == ".socket": // systemd itself does what is to be done
-	case u.name == "-.mount" || u.name == "nix.mount":
-		all.Reload = append(all.Reload, u.name)
+	case name == "-.mount" || name == "nix.mount":
+		p.Reload = append(p.Reload, name)
 	case ending == ".mount":
-		all.Restart = append(all.Restart, u.name)
-	case file.flag("Service", "X-ReloadIfChanged", false):
-		all.Reload = append(all.Reload, u.name)
-	case !file.flag("Service", "X-RestartIfChanged", true), file.flag("Unit", "RefuseManualStop", false), file.flag("Unit", "X-OnlyManualStart", false):
-		all.Keep = append(all.Keep, u.name)
+		p.Restart = append(p.Restart, name)
+	case after.flag("Service", "X-ReloadIfChanged", false):
+		p.Reload = append(p.Reload, name)
+	case !after.flag("Service", "X-RestartIfChanged", true), after.flag("Unit", "RefuseManualStop", false), after.flag("Unit", "X-OnlyManualStart", false):
+		p.Keep = append(p.Keep, name)
+	case ending == ".service" && after.flag("Service", "X-StopIfChanged", true) && p.activated(base, after):
+		p.Stop = append(p.Stop, name)
 	default:
-		all.Restart = append(all.Restart, u.name)
-		restarted[u.name] = file.flag("Service", "X-StopIfChanged", true)
+		p.Restart = append(p.Restart, name)
 	}
 }
 
-// newUnit reads a running unit as the new system has it; nil if it has none.
-func newUnit(system fs.FS, u runningUnit) (unitFile, error) {
-	base := u.name
-	if !exists(system, base) {
-		base = path.Base(u.fragment) // the template, if it is one
+// activated tells whether a changed service is stopped and left to its sockets to
+// start, and notes what happens to them.
+func (p *prediction) activated(base string, service unitFile) bool {
+	sockets := strings.Fields(strings.Join(service["Service"]["Sockets"], " "))
+	if len(sockets) == 0 {
+		sockets = []string{strings.TrimSuffix(strings.TrimSuffix(base, ".service"), "@") + ".socket"}
 	}
-	if !exists(system, base) {
-		return nil, nil
-	}
-	file := unitFile{}
-	names := []string{base}
-	for _, name := range slices.Compact([]string{base, u.name}) {
-		dropIns, err := fs.Glob(system, escapeGlob(name)+".d/*.conf")
-		if err != nil {
-			return nil, fmt.Errorf("look for drop-ins of %s: %w", name, err)
+	activated := false
+	for _, socket := range sockets {
+		stays := p.after.names[socket]
+		switch {
+		case p.active[socket] && stays:
+			p.Restart = append(p.Restart, socket)
+		case p.active[socket]:
+			p.Stop = append(p.Stop, socket)
 		}
-		if name != base && u.instance && len(dropIns) == 0 {
-			return nil, nil // the instance is no longer declared
-		}
-		names = append(names, dropIns...)
+		activated = activated || stays
 	}
-	for _, name := range names {
-		text, err := fs.ReadFile(system, name)
-		if err != nil {
-			return nil, fmt.Errorf("read the unit %s of the new system: %w", name, err)
-		}
-		file.read(string(text))
-	}
-	return file, nil
+	return activated && !service.flag("Service", "X-NotSocketActivated", false)
 }
 
-var globEscapes = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
-
-func escapeGlob(name string) string { return globEscapes.Replace(name) }
-
-// exists tells whether a system has a unit; a link to /dev/null hides one.
-func exists(system fs.FS, name string) bool {
-	info, err := fs.Stat(system, name)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// newlyWanted are the units that an active target starts and the old system has not.
-func newlyWanted(running runningUnits, system fs.FS) ([]string, error) {
-	var list []string
-	for _, kind := range []string{"wants", "requires"} {
-		links, err := fs.Glob(system, "*."+kind+"/*")
-		if err != nil {
-			return nil, fmt.Errorf("list what the targets of the new system want: %w", err)
+// started notes what the targets that are started again, and the units that are
+// restarted, want for the first time.
+func (p *prediction) started() {
+	by := slices.Clone(p.Restart)
+	for unit := range p.active {
+		file := p.after.unit(unit, unit)
+		switch {
+		case !strings.HasSuffix(unit, ".target"), file.flag("Unit", "RefuseManualStart", false), file.flag("Unit", "X-OnlyManualStart", false):
+		case unit == "suspend.target" || unit == "hibernate.target" || unit == "hybrid-sleep.target":
+		default:
+			by = append(by, unit)
 		}
-		for _, link := range links {
-			unit := path.Base(link)
-			if by := strings.TrimSuffix(path.Dir(link), "."+kind); running.active[by] && !running.active[unit] && !running.own[unit] && exists(system, unit) {
-				list = append(list, unit)
+	}
+	for len(by) > 0 {
+		before := p.files.wantedBy(by[0])
+		for _, unit := range p.after.wantedBy(by[0]) {
+			_, there := p.after.texts[unit]
+			if there && !p.active[unit] && !slices.Contains(before, unit) && !slices.Contains(p.Start, unit) {
+				p.Start = append(p.Start, unit)
+				by = append(by, unit)
 			}
 		}
+		by = by[1:]
 	}
-	return list, nil
 }
 
 // jobDirs are the folders of a Mac's system with the jobs of launchd.

@@ -58,6 +58,11 @@ func TestCompareUnits(t *testing.T) {
 		"ExecReload=a\n|":                                  unaffected,
 		"Options=a|Options=b":                              reloads,
 		"[Mount]\nOptions=a\n|":                            restarts,
+		"Options=a|Type=a":                                 restarts,
+		"Options=a\n|":                                     restarts,
+		"[Install]|[Socket]\n[Install]":                    restarts,
+		"ExecReload=a|ExecReload=a\nUser=":                 restarts,
+		"Description=a|X-Reload-Triggers=":                 reloads,
 		"Description=a|X-Reload-Triggers=2":                reloads,
 		"Description=a|X-Reload-Triggers=2\nAfter=b":       restarts,
 	} {
@@ -66,69 +71,152 @@ func TestCompareUnits(t *testing.T) {
 			t.Errorf("%q for %q has the effect %d, want %d", to, from, got, want)
 		}
 	}
-	if got := compareUnits(unitOf("[Unit]\nX-Reload-Triggers=1\n"), unitFile{}); got != unaffected {
-		t.Errorf("no trigger any more has the effect %d", got)
+	for _, test := range []struct {
+		before, after string
+		want          unitEffect
+	}{
+		{"[Unit]\nX-Reload-Triggers=1\n", "", unaffected},
+		{"[Unit]\nAfter=a\n", "", restarts},
+		{"", "[Unit]\nDocumentation=a\n", unaffected},
+		{"", "[Unit]\nX-Reload-Triggers=1\n", reloads},
+		{"", "[Service]\nExecReload=a\n", reloads},
+		{"[Service]\nExecReload=a\n", "", unaffected},
+		{"", "[Service]\nExecReload=a\nUser=b\n", restarts},
+		{"", "[Service]\n", restarts},
+		{"[Mount]\nWhat=a\n", "[Mount]\nWhat=a\nOptions=b\n", restarts},
+	} {
+		if got := compareUnits(unitOf(test.before), unitOf(test.after)); got != test.want {
+			t.Errorf("%q after %q has the effect %d, want %d", test.after, test.before, got, test.want)
+		}
 	}
 }
 
-func TestPredictUnits(t *testing.T) {
-	const service = "[Service]\nExecStart=old\n"
-	var running runningUnits
-	running.own, running.active = map[string]bool{}, map[string]bool{"multi-user.target": true, "sock.socket": true}
+// masked stands for a link to /dev/null.
+const masked = "masked"
+
+// folderOf is a system's folder with unit files, and /etc/fstab if it is among them.
+func folderOf(files map[string]string) fstest.MapFS {
 	system := fstest.MapFS{}
-	unit := func(name, before, after string) {
-		running.own[name], running.active[name] = true, true
-		running.units = append(running.units, runningUnit{name: name, fragment: "/" + unitDir + "/" + name, file: unitOf(before)})
-		if after != "" {
-			system[name] = &fstest.MapFile{Data: []byte(after)}
+	for name, text := range files {
+		file := &fstest.MapFile{Data: []byte(text)}
+		if text == masked {
+			file.Mode = fs.ModeDevice
+		}
+		switch name {
+		case "fstab":
+			system["etc/fstab"] = file
+		default:
+			system[unitDir+"/"+name] = file
 		}
 	}
-	changed := func(lines string) string { return "[Service]\nExecStart=new\n" + lines }
-	unit("same.service", service, service)
-	unit("web.service", service, changed(""))
-	unit("direct.service", service, changed("X-StopIfChanged=false\n"))
-	unit("kept.service", service, changed("X-RestartIfChanged=false\n"))
-	unit("refuses.service", service, changed("[Unit]\nRefuseManualStop=yes\n"))
-	unit("reloaded.service", service, changed("X-ReloadIfChanged=true\n"))
-	unit("triggered.service", service, service+"[Unit]\nX-Reload-Triggers=1\n")
-	unit("gone.service", service, "")
-	unit("stays.service", "[Unit]\nX-StopOnRemoval=false\n", "")
-	unit("masked.service", service, "x")
-	system["masked.service"].Mode = fs.ModeDevice
-	unit("sock.service", service, changed(""))
-	unit("sock.socket", "", "[Socket]\nListenStream=1\n")
-	unit("a.slice", "", "[Slice]\nCPUWeight=1\n")
-	unit("graphical.target", "", "[Unit]\nAfter=x\n")
-	unit("-.mount", "[Mount]\nWhat=a\n", "[Mount]\nWhat=b\n")
-	unit("srv.mount", "[Mount]\nWhat=a\n", "[Mount]\nWhat=b\n")
-	unit("getty@tty1.service", service, "")
-	running.units[len(running.units)-1].fragment = "/" + unitDir + "/getty@.service"
-	system["getty@.service"] = &fstest.MapFile{Data: []byte(changed(""))}
-	unit("vpn@home.service", service, "")
-	running.units[len(running.units)-1].fragment = "/" + unitDir + "/vpn@.service"
-	running.units[len(running.units)-1].instance = true
-	system["vpn@.service"] = &fstest.MapFile{Data: []byte(service)}
-	unit("dropped.service", service, service)
-	system["dropped.service.d/overrides.conf"] = &fstest.MapFile{Data: []byte("[Service]\nUser=x\n")}
-	for link, file := range map[string]string{"multi-user.target.wants/new.service": "x", "sleep.target.wants/asleep.service": "x", "multi-user.target.requires/same.service": ""} {
-		system[link] = &fstest.MapFile{}
-		if file != "" {
-			system[strings.SplitN(link, "/", 2)[1]] = &fstest.MapFile{}
+	return system
+}
+
+func TestPredictUnits(t *testing.T) {
+	const (
+		service, changed = "[Service]\nExecStart=old\n", "[Service]\nExecStart=new\n"
+		before, after    = "[Service]\nUser=a\n", "[Service]\nUser=b\n"
+	)
+	type files = map[string]string
+	for _, test := range []struct {
+		name          string
+		active        string // what runs; the first of it before a bar is the system's
+		before, after files
+		want          Units
+	}{
+		{"same", "a.service", files{"a.service": service}, files{"a.service": service}, Units{}},
+		{"changed", "a.service", files{"a.service": service}, files{"a.service": changed}, Units{Restart: []string{"a.service"}}},
+		{"not running", "", files{"a.service": service}, files{"a.service": changed}, Units{}},
+		{"of the host", "|a.service", files{"a.service": service}, files{"a.service": changed}, Units{}},
+		{"restart at once", "a.service", files{"a.service": service}, files{"a.service": changed + "X-StopIfChanged=false\n"}, Units{Restart: []string{"a.service"}}},
+		{"not to be restarted", "a.service", files{"a.service": service}, files{"a.service": changed + "X-RestartIfChanged=false\n"}, Units{Keep: []string{"a.service"}}},
+		{"not to be stopped", "a.service", files{"a.service": service}, files{"a.service": changed + "[Unit]\nRefuseManualStop=yes\n"}, Units{Keep: []string{"a.service"}}},
+		{"started by hand", "a.service", files{"a.service": service}, files{"a.service": changed + "[Unit]\nX-OnlyManualStart=on\n"}, Units{Keep: []string{"a.service"}}},
+		{"reload instead", "a.service", files{"a.service": service}, files{"a.service": changed + "X-ReloadIfChanged=true\nX-RestartIfChanged=false\n"}, Units{Reload: []string{"a.service"}}},
+		{"reload trigger", "a.service", files{"a.service": service}, files{"a.service": service + "[Unit]\nX-Reload-Triggers=1\n"}, Units{Reload: []string{"a.service"}}},
+		{"gone", "a.service", files{"a.service": service}, nil, Units{Stop: []string{"a.service"}}},
+		{"gone but stays", "a.service", files{"a.service": "[Unit]\nX-StopOnRemoval=false\n"}, nil, Units{}},
+		{"masked", "a.service", files{"a.service": service}, files{"a.service": masked}, Units{Stop: []string{"a.service"}}},
+		{"drop-in", "a.service", files{"a.service": service}, files{"a.service": service, "a.service.d/overrides.conf": after}, Units{Restart: []string{"a.service"}}},
+		{"drop-ins in order", "a.service", files{"a.service": service}, files{"a.service": service, "a.service.d/1.conf": after, "a.service.d/2.conf": "[Service]\nUser=\nUser=c\n[Service]\nX-RestartIfChanged=false\n"}, Units{Keep: []string{"a.service"}}},
+		{"drop-in is masked", "a.service", files{"a.service": service, "a.service.d/1.conf": masked}, files{"a.service": service}, Units{}},
+		{"drop-in of a name with a backslash", `a\x2db.service`, files{`a\x2db.service`: service, `a\x2db.service.d/o.conf`: before}, files{`a\x2db.service`: service, `a\x2db.service.d/o.conf`: after}, Units{Restart: []string{`a\x2db.service`}}},
+
+		{"socket", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed, "a.socket": "[Socket]\nListenStream=1\n"}, Units{Stop: []string{"a.service"}, Restart: []string{"a.socket"}}},
+		{"socket of the host", "a.service|a.socket", files{"a.service": service}, files{"a.service": changed}, Units{Restart: []string{"a.service"}, Stop: []string{"a.socket"}}},
+		{"socket is new", "a.service", files{"a.service": service}, files{"a.service": changed, "a.socket": ""}, Units{Stop: []string{"a.service"}}},
+		{"socket goes", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed}, Units{Restart: []string{"a.service"}, Stop: []string{"a.socket"}}},
+		{"socket does not activate", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed + "X-NotSocketActivated=true\n", "a.socket": ""}, Units{Restart: []string{"a.service", "a.socket"}}},
+		{"socket and restart at once", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed + "X-StopIfChanged=false\n", "a.socket": ""}, Units{Restart: []string{"a.service"}}},
+		{"sockets by name", "a.service b.socket c.socket", files{"a.service": service, "b.socket": "", "c.socket": ""}, files{"a.service": changed + "Sockets=b.socket c.socket\n", "a.socket": "", "b.socket": "", "c.socket": ""}, Units{Stop: []string{"a.service"}, Restart: []string{"b.socket", "c.socket"}}},
+		{"socket of a template", "a@1.service a.socket", files{"a@.service": service, "a.socket": ""}, files{"a@.service": changed, "a.socket": ""}, Units{Stop: []string{"a@1.service"}, Restart: []string{"a.socket"}}},
+
+		{"slice, path, socket", "a.slice a.path a.socket", files{"a.slice": "", "a.path": "", "a.socket": ""}, files{"a.slice": "[Slice]\nCPUWeight=1\n", "a.path": "[Path]\nPathExists=/\n", "a.socket": "[Socket]\nListenStream=1\n"}, Units{}},
+		{"timer, automount", "a.timer a.automount", files{"a.timer": "", "a.automount": ""}, files{"a.timer": "[Timer]\nOnCalendar=daily\n", "a.automount": "[Automount]\nWhere=/a\n"}, Units{Restart: []string{"a.automount", "a.timer"}}},
+		{"mounts", "-.mount nix.mount a.mount", files{"-.mount": "[Mount]\nWhat=a\n", "nix.mount": "[Mount]\nWhat=a\n", "a.mount": "[Mount]\nWhat=a\n"}, files{"-.mount": "[Mount]\nWhat=b\n", "nix.mount": "[Mount]\nWhat=b\n", "a.mount": "[Mount]\nWhat=b\n"}, Units{Reload: []string{"-.mount", "nix.mount"}, Restart: []string{"a.mount"}}},
+		{"mount options", "a.mount", files{"a.mount": "[Mount]\nOptions=a\n"}, files{"a.mount": "[Mount]\nOptions=b\n"}, Units{Reload: []string{"a.mount"}}},
+		{"target", "a.target", files{"a.target": ""}, files{"a.target": "[Unit]\nAfter=x\nX-StopOnReconfiguration=true\n"}, Units{}},
+		{"target goes", "a.target", files{"a.target": ""}, nil, Units{Stop: []string{"a.target"}}},
+
+		{"template", "a@1.service", files{"a@.service": service}, files{"a@.service": changed}, Units{Restart: []string{"a@1.service"}}},
+		{"template goes", "a@1.service", files{"a@.service": service}, nil, Units{Stop: []string{"a@1.service"}}},
+		{"instance", "a@1.service", files{"a@.service": service, "a@1.service.d/overrides.conf": before}, files{"a@.service": service, "a@1.service.d/overrides.conf": after}, Units{Restart: []string{"a@1.service"}}},
+		{"instance and template with drop-ins", "a@1.service", files{"a@.service": service, "a@.service.d/overrides.conf": before, "a@1.service.d/overrides.conf": after}, files{"a@.service": service, "a@.service.d/overrides.conf": before, "a@1.service.d/overrides.conf": after}, Units{}},
+		{"instance goes", "a@1.service", files{"a@.service": service, "a@1.service.d/overrides.conf": before}, files{"a@.service": service}, Units{Stop: []string{"a@1.service"}}},
+		{"instance is disabled", "a@1.service", files{"a@.service": service, "a@1.service.d/overrides.conf": before}, files{"a@.service": service, "a@1.service.d/overrides.conf": masked}, Units{Stop: []string{"a@1.service"}}},
+		{"instance by hand is declared", "a@1.service", files{"a@.service": service}, files{"a@.service": service, "a@1.service.d/overrides.conf": after}, Units{Restart: []string{"a@1.service"}}},
+		{"instance gets a file of its own", "a@1.service", files{"a@.service": service}, files{"a@.service": service, "a@1.service": changed}, Units{}},
+		{"instance with a dot", "a@1.2.service", files{"a@.service": service}, files{"a@.service": changed}, Units{}},
+
+		{"new", "|multi-user.target", nil, files{"a.service": service, "multi-user.target.wants/a.service": service, "b.service": service, "multi-user.target.requires/b.service": service, "c.service": service, "multi-user.target.upholds/c.service": service}, Units{Start: []string{"a.service", "b.service", "c.service"}}},
+		{"enabled", "|multi-user.target", files{"a.service": service}, files{"a.service": service, "multi-user.target.wants/a.service": service}, Units{Start: []string{"a.service"}}},
+		{"enabled and running", "a.service|multi-user.target", files{"a.service": service}, files{"a.service": service, "multi-user.target.wants/a.service": service}, Units{}},
+		{"has ended", "|multi-user.target", files{"a.service": service, "multi-user.target.wants/a.service": service}, files{"a.service": changed, "multi-user.target.wants/a.service": changed}, Units{}},
+		{"new target", "|multi-user.target", nil, files{"b.target": "[Unit]\nWants=c.service\n", "c.service": service, "multi-user.target.wants/b.target": ""}, Units{Start: []string{"b.target", "c.service"}}},
+		{"wanted by a line", "a.target", files{"a.target": ""}, files{"a.target": "[Unit]\nWants=none.service c.service\n", "c.service": service}, Units{Start: []string{"c.service"}}},
+		{"wanted by what is restarted", "a.service b.service", files{"a.service": service, "b.service": service}, files{"a.service": changed, "b.service": service, "a.service.wants/c.service": "", "b.service.wants/d.service": "", "c.service": service, "d.service": service}, Units{Restart: []string{"a.service"}, Start: []string{"c.service"}}},
+		{"wanted by what is not started", "suspend.target a.target b.target|c.target", files{"suspend.target": "", "a.target": "", "b.target": ""}, files{
+			"suspend.target": "", "a.target": "[Unit]\nRefuseManualStart=true\n", "b.target": "[Unit]\nX-OnlyManualStart=true\n", "d.target": "",
+			"suspend.target.wants/x.service": "", "a.target.wants/x.service": "", "b.target.wants/x.service": "", "d.target.wants/x.service": "", "c.target.wants/none.service": "", "x.service": service,
+		}, Units{}},
+
+		{
+			"file systems", "",
+			files{"fstab": "# a comment\n/dev/a / ext4 rw 0 1\n/dev/a /nix ext4 rw 0 1\n/dev/b /srv/data ext4 rw\n/dev/c /gone ext4\n/dev/d /auto ext4 x-systemd.automount\n/dev/e /kept-as-it-is ext4 rw\n/dev/s1 none swap\n/dev/s2 none swap pri=1\n"},
+			files{"fstab": "/dev/b / ext4 rw 0 1\n/dev/a /nix ext4 ro 0 1\n/dev/B /srv/data ext4 rw\n/dev/e /kept-as-it-is ext4 rw 0 2\n/dev/s2 none swap pri=2\n/dev/disk/by-label/new none swap\n/dev/f /new ext4\n/dev/g /late ext4 noauto\n/dev/h /needed ext4 noauto,x-systemd.automount\n"},
+			Units{
+				Stop: []string{"auto.automount", "dev-s1.swap", "gone.mount"}, Restart: []string{"srv-data.mount"}, Reload: []string{"nix.mount"},
+				Start: []string{`dev-disk-by\x2dlabel-new.swap`, "needed.automount", "new.mount"}, Keep: []string{"-.mount"},
+			},
+		},
+		{"file system elsewhere", "", files{"fstab": "/dev/a /a ext4 ro\n/dev/b /b ext4 ro\n"}, files{"fstab": "/dev/a /a btrfs ro\n/dev/b /b ext4 rw\n"}, Units{Restart: []string{"a.mount"}, Reload: []string{"b.mount"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			old, err := readUnitFolder(folderOf(test.before))
+			if err != nil {
+				t.Fatal(err)
+			}
+			own, others, _ := strings.Cut(test.active, "|")
+			running := runningUnits{active: map[string]bool{}, own: strings.Fields(own), files: old, fstab: test.before["fstab"]}
+			for _, unit := range strings.Fields(own + " " + others) {
+				running.active[unit] = true
+			}
+			got, err := predictUnits(running, folderOf(test.after))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestEscapePath(t *testing.T) {
+	for path, want := range map[string]string{"/": "-", "/srv//data/": "srv-data", "/.a/.b-c": `\x2ea-.b\x2dc`, "/dev/ü:_9": `dev-\xc3\xbc:_9`} {
+		if got := escapePath(path); got != want {
+			t.Errorf("%s is escaped as %s, want %s", path, got, want)
 		}
-	}
-	want := Units{
-		Stop:    []string{"gone.service", "masked.service", "vpn@home.service"},
-		Restart: []string{"direct.service", "dropped.service", "getty@tty1.service", "sock.service", "sock.socket", "srv.mount", "web.service"},
-		Reload:  []string{"-.mount", "reloaded.service", "triggered.service"},
-		Start:   []string{"new.service"},
-		Keep:    []string{"kept.service", "refuses.service"},
-	}
-	got, err := predictUnits(running, system)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
 	}
 }
 
@@ -156,71 +244,54 @@ size=10
 size=20
 booted=kernel /nix/store/k/bzImage
 init=systemd 1
+inhibitors={ "dbus": "a" }
 job=abc Library/LaunchDaemons/with space.plist
 complete=yes
 own=a.service
+own=multi-user.target.wants/a.service
+fstab=/dev/a / ext4
+fstab=
 active=a.service
 active=ssh.service
 Id=a.service
 FragmentPath=/etc/systemd/system/a.service
-DropInPaths=/etc/systemd/system/a.service.d/o.conf /run/systemd/system/a.service.d/foreign.conf
 
 Id=ssh.service
 FragmentPath=/usr/lib/systemd/system/ssh.service
-DropInPaths=
-
-Id=ended.service
-FragmentPath=/etc/systemd/system/ended.service
-DropInPaths=
 
 Id=x@1.service
 FragmentPath=/etc/systemd/system/x@.service
-DropInPaths=/etc/systemd/system/x@1.service.d/o.conf
+
+Id=x@1.service
+FragmentPath=/etc/systemd/system/x@.service
 
 Id=none.scope
 FragmentPath=
 files
-# /etc/systemd/system/a.service
-[Service]
-# /a/comment
-ExecStart=a
-
-# /etc/systemd/system/a.service.d/o.conf
-[Service]
-User=u
-
-# /run/systemd/system/a.service.d/foreign.conf
-[Service]
-Group=foreign
-
-# /usr/lib/systemd/system/ssh.service
-[Service]
-ExecStart=sshd
-
-# /etc/systemd/system/x@.service
-[Service]
-ExecStart=x
-
-# /etc/systemd/system/x@1.service.d/o.conf
-[Service]
-User=x
+file=a.service
+ [Service]
+ # file=a.service
+file=a.service.d/o.conf
+ file=x
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := found{
 		closure: closure{"/nix/store/a": 10, "/nix/store/b": 20}, lacks: []string{"/nix/store/c"},
-		booted: map[string]string{"kernel": "/nix/store/k/bzImage"}, init: "systemd 1",
+		booted: map[string]string{"kernel": "/nix/store/k/bzImage"}, init: "systemd 1", inhibitors: `{ "dbus": "a" }`,
 		jobs: map[string]string{"Library/LaunchDaemons/with space.plist": "abc"},
 		units: runningUnits{
-			own: map[string]bool{"a.service": true}, active: map[string]bool{"a.service": true, "ssh.service": true},
-			units: []runningUnit{
-				{name: "a.service", fragment: "/etc/systemd/system/a.service", file: unitFile{"Service": {"ExecStart": {"a"}, "User": {"u"}}}},
-				{name: "x@1.service", fragment: "/etc/systemd/system/x@.service", instance: true, file: unitFile{"Service": {"ExecStart": {"x"}, "User": {"x"}}}},
+			active: map[string]bool{"a.service": true, "ssh.service": true},
+			own:    []string{"a.service", "x@1.service"},
+			files: unitFolder{
+				names: map[string]bool{"a.service": true, "multi-user.target.wants/a.service": true},
+				texts: map[string]string{"a.service": "[Service]\n# file=a.service\n", "a.service.d/o.conf": "file=x\n"},
 			},
+			fstab: "/dev/a / ext4\n\n",
 		},
 	}
-	if diff := cmp.Diff(want, f, cmp.AllowUnexported(found{}, runningUnits{}, runningUnit{})); diff != "" {
+	if diff := cmp.Diff(want, f, cmp.AllowUnexported(found{}, runningUnits{}, unitFolder{})); diff != "" {
 		t.Error(diff)
 	}
 	for text, want := range map[string]string{
@@ -236,13 +307,13 @@ User=x
 }
 
 func FuzzParseFound(f *testing.F) {
-	f.Add("os=\ncomplete=\nId=a\nFragmentPath=/etc/systemd/system/a\nDropInPaths=b c\nfiles\n# /etc/systemd/system/a\nx\n# b\n")
+	f.Add("os=\ncomplete=\nown=a\nfstab=/a / b c\nId=a\nFragmentPath=/etc/systemd/system/a\nfiles\nfile=a\n [Unit]\nfile=a.d/b.conf\n x=y\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		found, err := parseFound(text)
 		if err != nil {
 			return
 		}
-		if _, err := predictUnits(found.units, fstest.MapFS{"a": &fstest.MapFile{}}); err != nil {
+		if _, err := predictUnits(found.units, folderOf(map[string]string{"a": "x", "fstab": "a / b c"})); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	})

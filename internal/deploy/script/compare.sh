@@ -1,6 +1,6 @@
 # Tells what a machine runs and has, to be compared with a new system; changes
-# nothing. NAME=VALUE lines, and after a line "files" the unit files as systemd
-# prints them.
+# nothing. NAME=VALUE lines, and after a line "files" unit files: a line file=NAME
+# and those of the file, each after a space.
 # $1: the system that runs, if there is one; the paths of the new one on stdin
 say() { printf '%s=%s\n' "$1" "$2"; }
 
@@ -23,6 +23,8 @@ for part in kernel initrd kernel-modules; do
   [ ! -e "/run/booted-system/$part" ] || say booted "$part $(readlink -f "/run/booted-system/$part")"
 done
 [ ! -r "$system/init-interface-version" ] || say init "$(cat "$system/init-interface-version")"
+# What NixOS refuses to change but by a reboot.
+[ ! -r "$system/switch-inhibitors" ] || say inhibitors "$(tr -d '\n' <"$system/switch-inhibitors")"
 
 # The jobs of a Mac.
 if cd "$system" 2>/dev/null; then
@@ -34,21 +36,28 @@ if cd "$system" 2>/dev/null; then
 fi
 say complete yes
 
-# The running units that the system is in charge of.
-dir=$system/etc/systemd/system
-if [ ! -d /run/systemd/system ] || [ ! -d "$dir" ]; then exit 0; fi
-for file in "$dir"/*; do say own "${file##*/}"; done
+# The running units that the system is in charge of, and what they are made of.
+if [ ! -d /run/systemd/system ] || ! cd "$system/etc/systemd/system" 2>/dev/null; then exit 0; fi
+for file in * *.d/* *.wants/* *.requires/* *.upholds/*; do say own "$file"; done
+[ ! -f "$system/etc/fstab" ] || sed 's/^/fstab=/' "$system/etc/fstab"
 set -f
-units=
+units='' files=''
 for unit in $(systemctl list-units --plain --no-legend --no-pager --full --state=active,activating | cut -d ' ' -f 1); do
   say active "$unit"
-  template=${unit%%@*}@.${unit##*.}
-  if [ -e "$dir/$unit" ] || [ -e "$dir/$unit.d" ] || [ -e "$dir/$template" ]; then units="$units $unit"; fi
+  for file in "$unit" "${unit%%@*}@.${unit##*.}"; do
+    if [ -e "$file" ] || [ -e "$file.d" ]; then units="$units $unit" files="$files $file"; fi
+  done
 done
 [ -n "$units" ] || exit 0
 # shellcheck disable=SC2086 # a list
-systemctl show --property=Id --property=FragmentPath --property=DropInPaths -- $units
+systemctl show --property=Id --property=FragmentPath -- $units
 echo files
-# shellcheck disable=SC2086
-systemctl cat --no-pager -- $units
-exit 0 # a unit may have ended meanwhile
+set --
+for file in $files; do
+  set +f
+  for part in "$file" "$file.d"/*.conf; do
+    [ ! -f "$part" ] || set -- "$@" "./$part"
+  done
+  set -f
+done
+[ $# -eq 0 ] || awk 'FNR == 1 { print "file=" substr(FILENAME, 3) } { print " " $0 }' "$@"

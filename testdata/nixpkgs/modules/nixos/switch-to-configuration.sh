@@ -5,9 +5,10 @@
 # system into force, by the contract of the NixOS program of that name.
 #
 #   0    done
-#   1    not root, wrong usage, another one runs, a pre-switch check failed
+#   1    not root, wrong usage, a pre-switch check failed
 #   2    the activation script failed; everything after it was done all the same
 #   4    units failed
+#   11   another one runs
 #   100  this system's init cannot be switched to: reboot
 #
 # Units are managed where systemd runs. Those that are ours lie in the system's
@@ -39,7 +40,7 @@ mkdir -p /run/nixos
 exec 9>/run/nixos/switch-to-configuration.lock
 if ! flock -n 9; then
 	echo "Could not acquire lock" >&2
-	exit 1
+	exit 11
 fi
 
 if [ "$action" != init ] && [ "${NIXOS_NO_CHECK-}" != 1 ]; then
