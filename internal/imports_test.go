@@ -19,8 +19,10 @@ var floors = [][]string{
 	{"internal/cli"},
 	{"internal/host", "internal/verify"},
 	{"internal/deploy", "internal/vars", "internal/inventory"},
+	{"internal/vars/builtin", "internal/vars/sandbox"},
 	{"internal/flake", "internal/secrets", "internal/ssh"},
 	{"internal/nix"},
+	{"internal/environ"},
 }
 
 // aside are rooms beside the floors: who may import them, and what they import.

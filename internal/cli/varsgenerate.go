@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/crs58/fleet/internal/environ"
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/crs58/fleet/internal/vars"
@@ -237,14 +238,7 @@ func texts(evaluated *flake.Evaluated, err error) []string {
 
 // runVars runs a plan and shows it on p.
 func (s *session) runVars(ctx context.Context, p *progress, values *vars.Fleet, plan *vars.Plan, o generateOptions) (*vars.Report, error) {
-	sources := vars.Sources{LookupEnv: func(name string) (string, bool) {
-		for _, entry := range s.Environ {
-			if value, ok := strings.CutPrefix(entry, name+"="); ok {
-				return value, true
-			}
-		}
-		return "", false
-	}}
+	sources := vars.Sources{LookupEnv: func(name string) (string, bool) { return environ.Lookup(s.Environ, name) }}
 	if o.answers != "" {
 		text, err := s.readFile(ctx, o.answers)
 		if err != nil {

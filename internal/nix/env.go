@@ -43,13 +43,3 @@ func envAllowed(name string) bool {
 	}
 	return false
 }
-
-// lookupEnv finds the last value of name, as exec does.
-func lookupEnv(env []string, name string) string {
-	for i := len(env) - 1; i >= 0; i-- {
-		if k, v, _ := strings.Cut(env[i], "="); k == name {
-			return v
-		}
-	}
-	return ""
-}

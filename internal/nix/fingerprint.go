@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 // gitTimeout bounds a question to git, which is local.
@@ -132,7 +134,7 @@ func write(sum hash.Hash, parts ...string) {
 func (c *CLI) git(ctx context.Context, root string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
-	program, err := lookPath(c.env, "git")
+	program, err := environ.LookPath(environ.Get(c.env, "PATH"), "git")
 	if err != nil {
 		return "", err
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 // The time from SIGTERM to SIGKILL. An evaluation has nothing to put in order,
@@ -133,34 +135,18 @@ func (c *CLI) find() (string, error) {
 	}
 	name := c.opts.Program
 	if strings.ContainsRune(name, filepath.Separator) {
-		if !executable(name) {
+		if !environ.Executable(name) {
 			return "", fmt.Errorf("%w: %s is no program", ErrNixMissing, name)
 		}
 		c.program = name
 		return name, nil
 	}
-	program, err := lookPath(c.env, name)
+	program, err := environ.LookPath(environ.Get(c.env, "PATH"), name)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w; install Nix %s or newer from https://nixos.org/download", ErrNixMissing, err, MinVersion)
 	}
 	c.program = program
 	return program, nil
-}
-
-// lookPath finds a program in the PATH of env, not in that of this process.
-func lookPath(env []string, name string) (string, error) {
-	path := lookupEnv(env, "PATH")
-	for _, dir := range filepath.SplitList(path) {
-		if candidate := filepath.Join(dir, name); filepath.IsAbs(candidate) && executable(candidate) {
-			return candidate, nil
-		}
-	}
-	return "", fmt.Errorf("there is no program %q in PATH (%s)", name, path)
-}
-
-func executable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 // logFile is made when there is something to write.

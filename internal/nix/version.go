@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 // versionLine reads "nix (Nix) 2.26.3", "nix (Lix, like Nix) 2.91.1" and
@@ -94,6 +96,6 @@ func (c *CLI) Identity() (string, error) {
 	return strings.Join([]string{
 		real, strconv.FormatInt(info.Size(), 10), strconv.FormatInt(info.ModTime().UnixNano(), 10),
 		System(), strconv.FormatBool(c.opts.AcceptFlakeConfig), strings.Join(c.opts.ExtraArgs, "\x00"),
-		lookupEnv(c.env, "NIX_CONFIG"),
+		environ.Get(c.env, "NIX_CONFIG"),
 	}, "\x00"), nil
 }

@@ -2,8 +2,9 @@ package ssh
 
 import (
 	"cmp"
-	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 // Config says which host to reach and how. Only Target is needed, and Env for
@@ -70,12 +71,4 @@ func (c Config) withDefaults() Config {
 }
 
 // getenv is os.Getenv of the injected environment.
-func (c Config) getenv(name string) string {
-	value := ""
-	for _, entry := range c.Env {
-		if v, ok := strings.CutPrefix(entry, name+"="); ok {
-			value = v // the last one counts, as for os/exec
-		}
-	}
-	return value
-}
+func (c Config) getenv(name string) string { return environ.Get(c.Env, name) }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 // settings is what OpenSSH would use for a host, as far as we need it.
@@ -42,8 +43,8 @@ func (s settings) address() string { return net.JoinHostPort(s.host, strconv.Ito
 // resolve finds the settings for the target: from `ssh -G` where OpenSSH is
 // installed, else OpenSSH's defaults.
 func resolve(ctx context.Context, cfg Config) (settings, error) {
-	program := lookPath("ssh", cfg.getenv("PATH"))
-	if program == "" {
+	program, err := environ.LookPath(cfg.getenv("PATH"), "ssh")
+	if err != nil {
 		if cfg.File != "" {
 			return settings{}, fmt.Errorf("read %s: the ssh program is not in PATH; install OpenSSH's client", cfg.File)
 		}
@@ -213,14 +214,3 @@ func (s *settings) expand(cfg Config) {
 
 // variable is a part of a path that stands for a variable of the environment.
 var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
-
-// lookPath is exec.LookPath for an injected PATH.
-func lookPath(name, path string) string {
-	for _, dir := range filepath.SplitList(path) {
-		file := filepath.Join(dir, name)
-		if info, err := os.Stat(file); filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return file
-		}
-	}
-	return ""
-}

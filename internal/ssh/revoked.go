@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 // checkRevoked refuses a key, or a certificate, that known_hosts or the file
@@ -73,9 +75,9 @@ func (c *hostKeyCheck) inFile(content []byte, key ssh.PublicKey) (bool, error) {
 
 // askKeygen lets ssh-keygen read the revocation list.
 func (c *hostKeyCheck) askKeygen(key ssh.PublicKey) (bool, error) {
-	program := lookPath("ssh-keygen", c.env("PATH"))
-	if program == "" {
-		return false, errors.New("the ssh-keygen program is not in PATH")
+	program, err := environ.LookPath(c.env("PATH"), "ssh-keygen")
+	if err != nil {
+		return false, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the callback has no context
 	defer cancel()

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 const commandTimeout = 20 * time.Second
@@ -16,13 +18,11 @@ const commandTimeout = 20 * time.Second
 // tool finds a program of the machine; the sbin folders are searched too because
 // not every PATH has them.
 func tool(name string) (string, error) {
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin") {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return path, nil
-		}
+	path, err := environ.LookPath(os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin", name)
+	if err != nil {
+		return "", fmt.Errorf("the test hosts need more, run .ci/setup: %w", err)
 	}
-	return "", fmt.Errorf("the test hosts need %s, run .ci/setup", name)
+	return path, nil
 }
 
 // command runs a program of the machine to its end; input goes to its stdin.

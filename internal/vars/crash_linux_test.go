@@ -30,12 +30,12 @@ const runCrashVar = "FLEET_VARS_TEST_CRASH_RUN" // STEP:LAYOUT:ROOT, with the ke
 // beside one that stays, one that is outdated is accepted.
 func beforeChange() map[string][]*genT {
 	hex := func(name string, files ...string) *genT {
-		return builtin(name, "token", `{"bytes":8,"encoding":"hex"}`, files...)
+		return builtIn(name, "token", `{"bytes":8,"encoding":"hex"}`, files...)
 	}
 	return map[string][]*genT{
 		"web": {
-			builtin("ssh", "ssh-key", `{}`, "id_ed25519", "id_ed25519.pub:public"),
-			builtin("wg", "wireguard", `{}`, "privatekey"),
+			builtIn("ssh", "ssh-key", `{}`, "id_ed25519", "id_ed25519.pub:public"),
+			builtIn("wg", "wireguard", `{}`, "privatekey"),
 			hex("own", "token"), shared(hex("shared", "token")), hex("open", "token"), hex("old", "token"),
 		},
 		"db": {shared(hex("shared", "token"))},
@@ -59,7 +59,7 @@ func afterChange() map[string][]*genT {
 		}
 		all[machine] = generators
 	}
-	all["mail"] = []*genT{builtin("age", "age-key", `{}`, "key.txt", "key.pub:public")}
+	all["mail"] = []*genT{builtIn("age", "age-key", `{}`, "key.txt", "key.pub:public")}
 	return all
 }
 

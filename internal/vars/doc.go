@@ -9,8 +9,8 @@
 //   - A value that exists is never replaced unless its generator was named. What
 //     would have to replace one is refused, with the command that does it.
 //   - A generator's script sees nothing but what it was given: no network, no
-//     environment, no processes, no files of the host; see sandbox.go. What is
-//     built in runs in this process instead and needs no script; see builtin.go.
+//     environment, no processes, no files of the host; see package sandbox. What is
+//     built in runs in this process instead and needs no script; see package builtin.
 //   - All results of a run are switched at once, under a lock and with a
 //     journal: a crash leaves the old or the new state, which the next run
 //     completes; see journal.go. Pressing Ctrl-C changes nothing.

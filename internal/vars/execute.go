@@ -15,6 +15,7 @@ import (
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/nix"
 	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/vars/sandbox"
 )
 
 // build builds all scripts in one go. A script that does not build fails only
@@ -65,7 +66,7 @@ func (r *run) buildShells(ctx context.Context) {
 // shellOf is what has to run the built script of a generator; nil if the script
 // says that itself.
 func shellOf(g *flake.Generator) *flake.Derivation {
-	if g.Script == nil || g.Shell == nil || interpreter(g.Script.OutPath) != "" {
+	if g.Script == nil || g.Shell == nil || sandbox.Interpreter(g.Script.OutPath) != "" {
 		return nil
 	}
 	return g.Shell
@@ -179,8 +180,8 @@ func (r *run) outputs(ctx context.Context, step Step, n *Node) (map[string][]byt
 	if err != nil {
 		return nil, err
 	}
-	j := job{id: step.ID, script: script, shell: shell, inputs: inputs, prompts: map[string][]byte{}, open: func(generator, file string) bool {
-		return r.isPublic(n, generator, file)
+	job := sandbox.Job{Script: script, Shell: shell, Host: n.ID.place(), Inputs: inputs, Prompts: map[string][]byte{}, Public: func(dependency, file string) bool {
+		return r.isPublic(n, dependency, file)
 	}}
 	for _, q := range step.Prompts {
 		answer, ok := r.answers[step.ID][q.Prompt.Name]
@@ -190,9 +191,13 @@ func (r *run) outputs(ctx context.Context, step Step, n *Node) (map[string][]byt
 				return nil, fmt.Errorf("generator %s: the kept answer: %w", n.ID, err)
 			}
 		}
-		j.prompts[q.Prompt.Name] = answer
+		job.Prompts[q.Prompt.Name] = answer
 	}
-	return r.sandbox.run(ctx, j)
+	outputs, err := r.sandbox.Run(ctx, job)
+	if err != nil {
+		return nil, fmt.Errorf("generator %s: %w", n.ID, err)
+	}
+	return outputs, nil
 }
 
 // inputs are the values of what n depends on.
@@ -259,10 +264,10 @@ func orNothing(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// isPublic tells of a file of n or of what n reads.
-func (r *run) isPublic(n *Node, generator, file string) bool {
-	if generator != n.Name {
-		i := slices.IndexFunc(n.DependsOn, func(d ID) bool { return d.Name == generator })
+// isPublic tells of a file of what n reads, or, without a dependency, of n.
+func (r *run) isPublic(n *Node, dependency, file string) bool {
+	if dependency != "" {
+		i := slices.IndexFunc(n.DependsOn, func(d ID) bool { return d.Name == dependency })
 		n = r.plan.graph.nodes[n.DependsOn[i]]
 	}
 	def := n.Def.Files[file]

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
 // repo is the folder of a flake, which may lie in a git work tree.
@@ -158,7 +160,7 @@ func (r *repo) run(ctx context.Context, input string, args ...string) (string, e
 func (r *repo) stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
-	git, err := program(r.env, "git")
+	git, err := environ.LookPath(environ.Get(r.env, "PATH"), "git")
 	if err != nil {
 		return err
 	}

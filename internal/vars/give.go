@@ -13,6 +13,7 @@ import (
 
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/vars/builtin"
 )
 
 // Given are values that a person brings: generator → file → exactly its bytes.
@@ -194,7 +195,7 @@ func (f *Fleet) compareGiven(ctx context.Context, ref secrets.Ref, data []byte) 
 // madeFrom notes what keeps values made from the old one: files of a built-in
 // generator beside it, and dependents.
 func (f *Fleet) madeFrom(g *Graph, id ID, given Given) (notes []string, err error) {
-	if n := g.nodes[id]; n.Def.Builtin != nil && given[id][builtinSources[n.Def.Builtin.Kind]] != nil {
+	if n := g.nodes[id]; n.Def.Builtin != nil && given[id][builtin.Source(n.Def.Builtin.Kind)] != nil {
 		for _, file := range sorted(n.Def.Files) {
 			if given[id][file] != nil {
 				continue

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/vars/builtin"
 )
 
 // ID names a generator where it lives: on one machine or, without a machine,
@@ -260,7 +261,7 @@ func differences(a, b *flake.Generator) (diff []string) {
 	if a.ValidationHash != b.ValidationHash {
 		diff = append(diff, "validation")
 	}
-	if !sameBuiltin(a.Builtin, b.Builtin) {
+	if !builtin.Same(a.Builtin, b.Builtin) {
 		diff = append(diff, "builtin")
 	}
 	return diff

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -248,66 +247,17 @@ func testNix(t testing.TB) *nix.CLI {
 	return nix.New(nix.Options{Env: nixtest.Env(t)})
 }
 
-var (
-	instances sync.Mutex
-	known     = map[string]flake.Derivation{} // script → derivation
-)
-
-// instantiate turns the text in each OutPath into a script in the Nix store
-// that is not built yet: a bash script with busybox in its PATH.
+// instantiate turns the text in each OutPath into a script in the Nix store.
 func instantiate(t testing.TB, pending []*flake.Derivation) {
 	t.Helper()
-	instances.Lock()
-	defer instances.Unlock()
 	var texts []string
 	for _, d := range pending {
-		if _, ok := known[d.OutPath]; !ok {
-			texts = append(texts, d.OutPath)
-		}
+		texts = append(texts, d.OutPath)
 	}
-	if len(texts) > 0 {
-		var drvs [][2]string
-		err := testNix(t).Eval(context.Background(), nix.EvalRequest{Expr: scriptsExpr, Apply: "f: f " + nixList(texts), Args: []string{"--impure"}}, &drvs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, text := range texts {
-			known[text] = flake.Derivation{DrvPath: drvs[i][0], OutPath: drvs[i][1]}
-		}
-	}
-	for _, d := range pending {
-		*d = known[d.OutPath]
+	for i, script := range nixtest.Scripts(t, texts...) {
+		*pending[i] = flake.Derivation{DrvPath: script.DrvPath, OutPath: script.OutPath}
 	}
 }
-
-func nixList(texts []string) string {
-	var b strings.Builder
-	b.WriteString("[")
-	for _, text := range texts {
-		quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "${", `\${`, "\n", `\n`).Replace(text)
-		b.WriteString(` "` + quoted + `"`)
-	}
-	return b.String() + " ]"
-}
-
-const scriptsExpr = `
-let
-  run = name: command: extra: derivation ({
-    inherit name;
-    system = builtins.currentSystem;
-    builder = "/bin/busybox";
-    args = [ "sh" "-c" command ];
-  } // extra);
-  bash = run "bash" "/bin/busybox mkdir -p $out/bin; /bin/busybox cp /bin/bash-static $out/bin/bash" { };
-  busybox = run "busybox" "/bin/busybox mkdir -p $out/bin; /bin/busybox cp /bin/busybox $out/bin; $out/bin/busybox --install -s $out/bin" { };
-in
-map (text:
-  let drv = run "script" "/bin/busybox cp $textPath $out; /bin/busybox chmod +x $out" {
-    passAsFile = [ "text" ];
-    text = "#!${bash}/bin/bash\nset -euo pipefail\nexport PATH=${busybox}/bin\n" + text;
-  };
-  in [ drv.drvPath drv.outPath ])
-`
 
 type genT = flake.Generator
 

@@ -3,6 +3,8 @@ package vars
 import (
 	"runtime"
 	"time"
+
+	"github.com/crs58/fleet/internal/vars/sandbox"
 )
 
 // Limits bound what a run may take. Zero values mean the defaults.
@@ -17,6 +19,11 @@ type Limits struct {
 	Parallel int
 	// Lock is how long another run is waited for: 10 seconds.
 	Lock time.Duration
+}
+
+// script are the limits of one script.
+func (l Limits) script() sandbox.Limits {
+	return sandbox.Limits{Timeout: l.Timeout, FileBytes: l.FileBytes, LogBytes: l.LogBytes}
 }
 
 func (l Limits) withDefaults() Limits {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/vars/builtin"
 )
 
 // planner holds what is decided so far. Every generator is decided as if it
@@ -58,8 +59,8 @@ func (b *planner) need(n *Node) need {
 	}
 	x.to = b.relocate(n, absent)
 	x.outdated = n.Def.ValidationHash != "" && x.to.hash != n.Def.ValidationHash && len(x.present) > 0
-	if n.Def.Builtin != nil && slices.Contains(x.present, builtinSources[n.Def.Builtin.Kind]) {
-		x.source = builtinSources[n.Def.Builtin.Kind]
+	if n.Def.Builtin != nil && slices.Contains(x.present, builtin.Source(n.Def.Builtin.Kind)) {
+		x.source = builtin.Source(n.Def.Builtin.Kind)
 	}
 	return x
 }

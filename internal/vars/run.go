@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/vars/sandbox"
 )
 
 // Builder builds the scripts; [nix.Executor] is one.
@@ -60,7 +61,7 @@ type run struct {
 	opts     RunOptions
 	limits   Limits
 	readers  *readers
-	sandbox  *sandbox
+	sandbox  *sandbox.Sandbox
 	answers  map[ID]map[string][]byte
 	keyless  map[string]error // machines whose key could not be made
 	unbuilt  error            // why scripts that are missing could not be built
@@ -87,11 +88,11 @@ func (f *Fleet) Run(ctx context.Context, p *Plan, opts RunOptions) (*Report, err
 		return nil, err
 	}
 	if p.runsScripts() {
-		if r.sandbox, err = newSandbox(f.Env, r.limits); err != nil {
+		if r.sandbox, err = sandbox.New(f.Env, r.limits.script()); err != nil {
 			return nil, err
 		}
 		defer func() {
-			if err := r.sandbox.close(); err != nil {
+			if err := r.sandbox.Close(); err != nil {
 				r.tell(Event{Kind: Noted, Text: err.Error()})
 			}
 		}()

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crs58/fleet/internal/environ"
 	"github.com/crs58/fleet/internal/flake/core"
 	"github.com/crs58/fleet/testdata"
 )
@@ -143,8 +144,8 @@ func placeTools(opts Options) error {
 	if _, replaced := opts.Inputs["tools"]; replaced {
 		return nil
 	}
-	program := lookPath("sops", opts.Path)
-	if program == "" {
+	program, err := environ.LookPath(opts.Path, "sops")
+	if err != nil {
 		return errors.New("the demo's machines decrypt their secrets with the sops program, and there is none on PATH; `nix shell nixpkgs#sops` brings it, `make demo` in a checkout builds it")
 	}
 	content, err := os.ReadFile(program)
@@ -156,16 +157,6 @@ func placeTools(opts Options) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, "sops"), content, 0o755)
-}
-
-func lookPath(program, searchPath string) string {
-	for _, dir := range filepath.SplitList(searchPath) {
-		file := filepath.Join(dir, program)
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return file
-		}
-	}
-	return ""
 }
 
 func track(ctx context.Context, opts Options, names []string) error {

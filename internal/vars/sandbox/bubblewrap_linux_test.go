@@ -1,4 +1,4 @@
-package vars
+package sandbox
 
 import (
 	"context"
@@ -16,24 +16,23 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/nix/nixtest"
 )
 
 // sandboxed runs a script with some inputs and prompts.
 func sandboxed(t *testing.T, ctx context.Context, limits Limits, script string) (map[string][]byte, error) {
 	t.Helper()
-	d := build(t, script)
-	s, err := newSandbox(os.Environ(), limits.withDefaults())
+	s, err := New(os.Environ(), limits)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.memory = memory(t)
-	outputs, err := s.run(ctx, job{
-		id: ID{Machine: "web", Name: "test"}, script: d.OutPath,
-		inputs:  map[string]map[string][]byte{"dep": {"secret": []byte("secret of dep\n"), "public": []byte("public of dep")}},
-		prompts: map[string][]byte{"word": []byte("prompted")},
-		open:    func(_, file string) bool { return file == "public" },
+	outputs, err := s.Run(ctx, Job{
+		Script: build(t, script), Host: "web",
+		Inputs:  map[string]map[string][]byte{"dep": {"secret": []byte("secret of dep\n"), "public": []byte("public of dep")}},
+		Prompts: map[string][]byte{"word": []byte("prompted")},
+		Public:  func(_, file string) bool { return file == "public" },
 	})
 	nothingLeft(t, s.memory)
 	return outputs, err
@@ -60,20 +59,24 @@ func nothingLeft(t *testing.T, memory string) {
 	}
 }
 
-func build(t *testing.T, script string) *flake.Derivation {
+// build makes a script and gives its path.
+func build(t *testing.T, text string) string {
 	t.Helper()
-	d := &flake.Derivation{OutPath: script}
-	instantiate(t, []*flake.Derivation{d})
-	if _, err := testNix(t).Build(t.Context(), nix.BuildRequest{Installables: []string{d.DrvPath + "^out"}}); err != nil {
+	script := nixtest.Scripts(t, text)[0]
+	x := nix.New(nix.Options{Env: nixtest.Env(t)})
+	if _, err := x.Build(t.Context(), nix.BuildRequest{Installables: []string{script.DrvPath + "^out"}}); err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return script.OutPath
 }
+
+// ample are limits that no test reaches unless it wants to.
+var ample = Limits{Timeout: 2 * time.Minute, FileBytes: 16 << 20, LogBytes: 64 << 10}
 
 // want runs a script that must succeed, and compares what it wrote to $out/o.
 func want(t *testing.T, script, out string) {
 	t.Helper()
-	outputs, err := sandboxed(t, t.Context(), Limits{}, script)
+	outputs, err := sandboxed(t, t.Context(), ample, script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,12 +85,12 @@ func want(t *testing.T, script, out string) {
 	}
 }
 
-func TestSandboxGives(t *testing.T) {
+func TestGives(t *testing.T) {
 	want(t, `cat $in/dep/secret $in/dep/public $prompts/word > $out/o`, "secret of dep\npublic of depprompted")
 	want(t, `echo $(id -u) $(id -g) $(id -un) $(hostname) $HOME $TMPDIR $(pwd) > $out/o; echo x > /tmp/x; sh -c 'echo $0' >> $out/o`, "1000 1000 fleet web /tmp /tmp /tmp\nsh\n")
 }
 
-func TestSandboxNetwork(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	server, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -116,22 +119,22 @@ func TestSandboxNetwork(t *testing.T) {
 	want(t, `grep -c fleet-vars-test /proc/net/unix > $out/o || true`, "0\n")
 }
 
-func TestSandboxEnvironment(t *testing.T) {
+func TestEnvironment(t *testing.T) {
 	t.Setenv("SOPS_AGE_KEY", "AGE-SECRET-KEY-CANARY")
 	t.Setenv("FLEET_CANARY", "canary")
 	want(t, `env | cut -d= -f1 | sort | grep -v '^\(_\|SHLVL\|OLDPWD\)$' | tr '\n' ' ' > $out/o`, "HOME PATH PWD TMPDIR in out prompts ")
 	want(t, `for e in /proc/[0-9]*/environ; do tr '\0' '\n' < $e | grep -i canary; done > $out/o || true`, "")
 }
 
-func TestSandboxProcesses(t *testing.T) {
+func TestProcesses(t *testing.T) {
 	pid := strconv.Itoa(os.Getpid())
 	// Only the sandbox's own init, bash, and what bash starts.
 	want(t, `ls -d /proc/[0-9]* | wc -l | awk '{ print ($1 <= 6) ? "few" : "many" }' > $out/o
-grep -l vars.test /proc/[0-9]*/cmdline 2>/dev/null >> $out/o || true
+grep -l sandbox.test /proc/[0-9]*/cmdline 2>/dev/null >> $out/o || true
 kill -0 `+pid+` 2>/dev/null && echo signalled >> $out/o || true`, "few\n")
 }
 
-func TestSandboxPrivilege(t *testing.T) {
+func TestPrivilege(t *testing.T) {
 	want(t, `grep -E '^(CapEff|CapPrm|CapBnd|NoNewPrivs)' /proc/self/status > $out/o`, "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n")
 	before, err := os.ReadFile("/proc/sys/kernel/core_pattern")
 	if err != nil {
@@ -153,7 +156,7 @@ done`, "walled\n")
 	}
 }
 
-func TestSandboxFiles(t *testing.T) {
+func TestFiles(t *testing.T) {
 	dir, err := os.MkdirTemp("/tmp", "fleet-host-")
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +181,7 @@ echo leak > /tmp/fleet-leak`, "bin dev etc in nix out proc prompts tmp 0\n")
 }
 
 // Another script's folders, and what others keep in the host's memory.
-func TestSandboxMemoryOfOthers(t *testing.T) {
+func TestMemoryOfOthers(t *testing.T) {
 	other := memory(t)
 	if err := os.WriteFile(filepath.Join(other, "canary"), []byte("canary"), 0o644); err != nil {
 		t.Fatal(err)
@@ -190,7 +193,7 @@ func TestSandboxMemoryOfOthers(t *testing.T) {
 }
 
 // Through an open folder a script would leave all other walls.
-func TestSandboxDescriptors(t *testing.T) {
+func TestDescriptors(t *testing.T) {
 	folder, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY, 0) // inherited, unlike all that Go opens
 	if err != nil {
 		t.Fatal(err)
@@ -200,10 +203,10 @@ func TestSandboxDescriptors(t *testing.T) {
 	want(t, `ls /proc/self/fd | tr '\n' ' ' > $out/o; readlink /proc/self/fd/0 >> $out/o`, "0 1 2 3 /dev/null\n")
 }
 
-func TestSandboxTimeout(t *testing.T) {
+func TestTimeout(t *testing.T) {
 	start := time.Now()
-	_, err := sandboxed(t, t.Context(), Limits{Timeout: 700 * time.Millisecond}, `trap '' TERM INT HUP; echo waiting; sleep 4711 & sleep 4711; sleep 4711`)
-	var script *ScriptError
+	_, err := sandboxed(t, t.Context(), Limits{Timeout: 700 * time.Millisecond, FileBytes: ample.FileBytes, LogBytes: ample.LogBytes}, `trap '' TERM INT HUP; echo waiting; sleep 4711 & sleep 4711; sleep 4711`)
+	var script *Error
 	if !errors.As(err, &script) || !strings.Contains(err.Error(), "did not end within 700ms and was killed") || !strings.Contains(err.Error(), "waiting") {
 		t.Errorf("got %v", err)
 	}
@@ -213,18 +216,18 @@ func TestSandboxTimeout(t *testing.T) {
 	noProcess(t, "4711")
 }
 
-func TestSandboxCancel(t *testing.T) {
+func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { time.Sleep(500 * time.Millisecond); cancel() }()
-	if _, err := sandboxed(t, ctx, Limits{}, `setsid sleep 4712 & sleep 4712`); !errors.Is(err, context.Canceled) {
+	if _, err := sandboxed(t, ctx, ample, `setsid sleep 4712 & sleep 4712`); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	noProcess(t, "4712")
 }
 
 // What a script leaves running is dead before its values are read.
-func TestSandboxChildrenLeftBehind(t *testing.T) {
-	outputs, err := sandboxed(t, t.Context(), Limits{}, `
+func TestChildrenLeftBehind(t *testing.T) {
+	outputs, err := sandboxed(t, t.Context(), ample, `
 (setsid sh -c 'while :; do echo more >> $out/o; done' >/dev/null 2>&1 </dev/null &)
 (setsid sleep 4713 >/dev/null 2>&1 </dev/null &)
 until [ -s $out/o ]; do :; done`)
@@ -256,8 +259,8 @@ func running(seconds string) string {
 	return ""
 }
 
-func TestSandboxSizes(t *testing.T) {
-	limits := Limits{FileBytes: 100_000, LogBytes: 2000}
+func TestSizes(t *testing.T) {
+	limits := Limits{Timeout: ample.Timeout, FileBytes: 100_000, LogBytes: 2000}
 	_, err := sandboxed(t, t.Context(), limits, `head -c 100001 /dev/zero > $out/o`)
 	if err == nil || !strings.Contains(err.Error(), "larger than 100000 bytes") && !strings.Contains(err.Error(), "exit code") {
 		t.Errorf("a large file: %v", err)
@@ -285,8 +288,8 @@ func TestSandboxSizes(t *testing.T) {
 	want(t, `ulimit -c > $out/o`, "0\n")
 }
 
-func TestSandboxWithoutBubblewrap(t *testing.T) {
-	if _, err := newSandbox([]string{"PATH=" + t.TempDir()}, Limits{}); err == nil || !strings.Contains(err.Error(), "install the package bubblewrap") {
+func TestWithoutBubblewrap(t *testing.T) {
+	if _, err := New([]string{"PATH=" + t.TempDir()}, ample); err == nil || !strings.Contains(err.Error(), "install the package bubblewrap") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -319,25 +322,25 @@ func TestSweep(t *testing.T) {
 }
 
 // sandboxVar makes this test binary run a script and print what it wrote.
-const sandboxVar = "FLEET_VARS_TEST_SANDBOX" // MEMORY:SCRIPT
+const sandboxVar = "FLEET_SANDBOX_TEST" // MEMORY:SCRIPT
 
 func runAndPrint(memory, script string) {
-	s, err := newSandbox(os.Environ(), Limits{}.withDefaults())
+	s, err := New(os.Environ(), ample)
 	if err != nil {
 		panic(err)
 	}
 	s.memory = memory
-	outputs, err := s.run(noTestContext, job{id: ID{Name: "test"}, script: script, open: func(_, _ string) bool { return false }})
+	outputs, err := s.Run(context.Background(), Job{Script: script, Host: "web", Public: func(_, _ string) bool { return false }})
 	fmt.Printf("%s%v", outputs["o"], err)
 }
 
 // When fleet is killed the script goes with it, and the next run removes what
 // was left in memory.
-func TestSandboxOfKilledFleet(t *testing.T) {
+func TestOfKilledFleet(t *testing.T) {
 	d := build(t, `setsid sleep 4714 & echo > $out/o; sleep 4714`)
 	shm := memory(t)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), sandboxVar+"="+shm+":"+d.OutPath)
+	cmd.Env = append(os.Environ(), sandboxVar+"="+shm+":"+d)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +367,7 @@ func TestSandboxOfKilledFleet(t *testing.T) {
 }
 
 // The same walls stand for an ordinary user, who has no privilege to begin with.
-func TestSandboxOfOrdinaryUser(t *testing.T) {
+func TestOfOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("the other tests are this test")
 		return
@@ -389,7 +392,7 @@ func TestSandboxOfOrdinaryUser(t *testing.T) {
 	} {
 		d := build(t, script)
 		cmd := exec.Command(program)
-		cmd.Env = append(os.Environ(), sandboxVar+"="+shm+":"+d.OutPath)
+		cmd.Env = append(os.Environ(), sandboxVar+"="+shm+":"+d)
 		cmd.Dir = "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}}
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), want) {

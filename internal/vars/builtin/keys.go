@@ -1,4 +1,4 @@
-package vars
+package builtin
 
 import (
 	"crypto"
@@ -21,7 +21,7 @@ type sshKey struct {
 	Comment string `json:"comment"`
 }
 
-func (k *sshKey) make(m material) (map[string][]byte, error) {
+func (k *sshKey) Make(m Material) (map[string][]byte, error) {
 	if strings.ContainsAny(k.Comment, "\r\n") {
 		return nil, fmt.Errorf("the comment %q has more than one line", k.Comment)
 	}
@@ -43,9 +43,9 @@ func (k *sshKey) make(m material) (map[string][]byte, error) {
 }
 
 // private is the key that is there, of whatever type, or a new one among files.
-func (k *sshKey) private(m material, files map[string][]byte) (crypto.Signer, error) {
-	if m.source != nil {
-		key, err := ssh.ParseRawPrivateKey(m.source)
+func (k *sshKey) private(m Material, files map[string][]byte) (crypto.Signer, error) {
+	if m.Source != nil {
+		key, err := ssh.ParseRawPrivateKey(m.Source)
 		if err != nil {
 			return nil, errors.New("it is no private key of ssh, or one with a passphrase") // the error may quote it
 		}
@@ -56,7 +56,7 @@ func (k *sshKey) private(m material, files map[string][]byte) (crypto.Signer, er
 		return signer, nil
 	}
 	seed := make([]byte, ed25519.SeedSize)
-	if _, err := io.ReadFull(m.random, seed); err != nil {
+	if _, err := io.ReadFull(m.Random, seed); err != nil {
 		return nil, err
 	}
 	private := ed25519.NewKeyFromSeed(seed)
@@ -71,9 +71,9 @@ func (k *sshKey) private(m material, files map[string][]byte) (crypto.Signer, er
 // ageKey makes an identity file of age, and its recipient.
 type ageKey struct{}
 
-func (*ageKey) make(m material) (map[string][]byte, error) {
-	if m.source != nil {
-		identities, err := secrets.ParseIdentities("it", m.source)
+func (*ageKey) Make(m Material) (map[string][]byte, error) {
+	if m.Source != nil {
+		identities, err := secrets.ParseIdentities("it", m.Source)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +96,7 @@ func (*ageKey) make(m material) (map[string][]byte, error) {
 // wireguardKey makes what `wg genkey` and `wg pubkey` do.
 type wireguardKey struct{}
 
-func (*wireguardKey) make(m material) (map[string][]byte, error) {
+func (*wireguardKey) Make(m Material) (map[string][]byte, error) {
 	scalar, err := m.wireguard()
 	if err != nil {
 		return nil, err
@@ -112,16 +112,16 @@ func (*wireguardKey) make(m material) (map[string][]byte, error) {
 }
 
 // wireguard is the private key that is there, or a new one.
-func (m material) wireguard() ([]byte, error) {
-	if m.source != nil {
-		scalar, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(m.source)))
+func (m Material) wireguard() ([]byte, error) {
+	if m.Source != nil {
+		scalar, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(m.Source)))
 		if err != nil || len(scalar) != 32 {
 			return nil, errors.New("it is no private key of wireguard")
 		}
 		return scalar, nil
 	}
 	scalar := make([]byte, 32)
-	if _, err := io.ReadFull(m.random, scalar); err != nil {
+	if _, err := io.ReadFull(m.Random, scalar); err != nil {
 		return nil, err
 	}
 	// Clamped as wg does, which would otherwise show another private key.

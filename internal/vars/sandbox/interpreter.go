@@ -1,4 +1,4 @@
-package vars
+package sandbox
 
 import (
 	"bytes"
@@ -6,9 +6,9 @@ import (
 	"os"
 )
 
-// interpreter is the program of the script's first line if it lies in the
+// Interpreter is the program of the script's first line if it lies in the
 // store; it serves as /bin/sh for what the script starts.
-func interpreter(script string) string {
+func Interpreter(script string) string {
 	f, err := os.Open(script)
 	if err != nil {
 		return ""

@@ -1,4 +1,4 @@
-package vars
+package sandbox
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 )
 
 // macOS has no namespaces: a script runs among all other processes, and what
-// holds it is the profile in seatbelt.go. When the script ends its process group
+// holds it is the profile in profile.go. When the script ends its process group
 // is killed. A process that has left the group can outlive it: it holds no way
 // out of the profile, and nothing but its processor time, which is limited.
 const (
@@ -31,9 +31,9 @@ const (
 	diskTimeout = 30 * time.Second
 )
 
-// sandbox runs scripts by means of sandbox-exec, on a disk in memory that
+// Sandbox runs scripts by means of sandbox-exec, on a disk in memory that
 // belongs to one run of fleet. Memory that macOS swaps out it encrypts.
-type sandbox struct {
+type Sandbox struct {
 	limits Limits
 	uid    int
 	gid    int
@@ -43,8 +43,8 @@ type sandbox struct {
 	store  []string
 }
 
-// newSandbox makes the disk. What it is to be closed with gives it back.
-func newSandbox(env []string, limits Limits) (_ *sandbox, err error) {
+// New makes the disk. What it is to be closed with gives it back.
+func New(env []string, limits Limits) (_ *Sandbox, err error) {
 	if _, err := os.Stat(sandboxExec); err != nil {
 		return nil, fmt.Errorf("generators run in the sandbox of macOS: %w", err)
 	}
@@ -55,7 +55,7 @@ func newSandbox(env []string, limits Limits) (_ *sandbox, err error) {
 	if err := keepFiles(); err != nil {
 		return nil, err
 	}
-	s := &sandbox{limits: limits, uid: os.Geteuid(), gid: os.Getegid(), store: store}
+	s := &Sandbox{limits: limits, uid: os.Geteuid(), gid: os.Getegid(), store: store}
 	base := temporaryFolder(env)
 	if s.uid == 0 {
 		s.uid, s.gid, base = nobody, nobody, "/private/tmp" // where nobody gets to
@@ -69,7 +69,7 @@ func newSandbox(env []string, limits Limits) (_ *sandbox, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, s.Close())
 		}
 	}()
 	return s, s.mount()
@@ -98,7 +98,7 @@ func temporaryFolder(env []string) string {
 
 // mount makes a disk in memory, without a place in the Finder, whose root only
 // the user of scripts can enter.
-func (s *sandbox) mount() error {
+func (s *Sandbox) mount() error {
 	const sector = 512
 	device, err := system("/usr/bin/hdiutil", "attach", "-nomount", fmt.Sprintf("ram://%d", diskBytes/sector))
 	if err != nil {
@@ -127,8 +127,8 @@ func (s *sandbox) mount() error {
 	return flockExclusive(s.held)
 }
 
-// close takes the disk away, with whatever is still on it.
-func (s *sandbox) close() error {
+// Close takes the disk away, with whatever is still on it.
+func (s *Sandbox) Close() error {
 	if s.held != nil {
 		_ = s.held.Close()
 		s.held = nil
@@ -196,7 +196,7 @@ func system(program string, args ...string) (string, error) {
 
 // exec runs the script. The reason tells what is wrong with the script, the
 // error what is wrong with running it.
-func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) (reason string, err error) {
+func (s *Sandbox) exec(ctx context.Context, j Job, w *workspace, log io.Writer) (reason string, err error) {
 	tmp := w.path("tmp")
 	if err := os.Mkdir(tmp, 0o700); err != nil {
 		return "", err

@@ -1,4 +1,4 @@
-package vars
+package sandbox
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ type workspace struct {
 
 const workspacePrefix = "fleet-vars-"
 
-func newWorkspace(memory string, j job, uid int) (_ *workspace, err error) {
+func newWorkspace(memory string, j Job, uid int) (_ *workspace, err error) {
 	dir, err := os.MkdirTemp(memory, workspacePrefix)
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func newWorkspace(memory string, j job, uid int) (_ *workspace, err error) {
 	return w, w.give(uid)
 }
 
-func (w *workspace) fill(j job) error {
+func (w *workspace) fill(j Job) error {
 	root, err := os.OpenRoot(w.dir)
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (w *workspace) fill(j job) error {
 			return err
 		}
 	}
-	for dep, files := range j.inputs {
+	for dep, files := range j.Inputs {
 		if err := root.Mkdir("in/"+dep, 0o700); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (w *workspace) fill(j job) error {
 			}
 		}
 	}
-	for name, value := range j.prompts {
+	for name, value := range j.Prompts {
 		if err := root.WriteFile("prompts/"+name, value, 0o600); err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package vars
+package sandbox
 
 import (
 	"context"
@@ -8,18 +8,18 @@ import (
 	"io"
 )
 
-type sandbox struct {
+type Sandbox struct {
 	limits Limits
 	uid    int
 	memory string
 }
 
-func newSandbox([]string, Limits) (*sandbox, error) {
+func New([]string, Limits) (*Sandbox, error) {
 	return nil, errors.New("generators run on Linux and macOS only: run `fleet vars generate` there")
 }
 
-func (*sandbox) exec(context.Context, job, *workspace, io.Writer) (string, error) {
+func (*Sandbox) exec(context.Context, Job, *workspace, io.Writer) (string, error) {
 	return "", errors.New("generators run on Linux and macOS only")
 }
 
-func (*sandbox) close() error { return nil }
+func (*Sandbox) Close() error { return nil }

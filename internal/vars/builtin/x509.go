@@ -1,4 +1,4 @@
-package vars
+package builtin
 
 import (
 	"crypto"
@@ -20,8 +20,8 @@ type x509CA struct {
 	Days       int    `json:"days"`
 }
 
-func (ca *x509CA) make(m material) (map[string][]byte, error) {
-	template := certificate(ca.CommonName, ca.Days, m.now)
+func (ca *x509CA) Make(m Material) (map[string][]byte, error) {
+	template := certificate(ca.CommonName, ca.Days, m.Now)
 	template.IsCA, template.MaxPathLenZero = true, true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	key, err := m.signer()
@@ -39,7 +39,7 @@ type x509Leaf struct {
 	Days       int      `json:"days"`
 }
 
-func (leaf *x509Leaf) make(m material) (map[string][]byte, error) {
+func (leaf *x509Leaf) Make(m Material) (map[string][]byte, error) {
 	names := leaf.DNSNames
 	if len(names) == 0 {
 		names = []string{leaf.CommonName}
@@ -50,16 +50,16 @@ func (leaf *x509Leaf) make(m material) (map[string][]byte, error) {
 			return nil, fmt.Errorf("%s is an address, and the certificate is for DNS names: name some in dnsNames", name)
 		}
 	}
-	ca, err := tls.X509KeyPair(m.inputs[leaf.CA]["ca.crt"], m.inputs[leaf.CA]["ca.key"])
+	ca, err := tls.X509KeyPair(m.Inputs[leaf.CA]["ca.crt"], m.Inputs[leaf.CA]["ca.key"])
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s has no pair of ca.key and ca.crt: %w", leaf.CA, err)
 	case !ca.Leaf.IsCA:
 		return nil, fmt.Errorf("ca.crt of %s is the certificate of no CA", leaf.CA)
-	case !m.now.Before(ca.Leaf.NotAfter):
+	case !m.Now.Before(ca.Leaf.NotAfter):
 		return nil, fmt.Errorf("the CA of %s was valid until %s: name it in --regenerate too", leaf.CA, ca.Leaf.NotAfter.Format(time.DateOnly))
 	}
-	template := certificate(leaf.CommonName, leaf.Days, m.now)
+	template := certificate(leaf.CommonName, leaf.Days, m.Now)
 	template.DNSNames = names
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
@@ -85,11 +85,11 @@ func certificate(commonName string, days int, now time.Time) *x509.Certificate {
 }
 
 // signer is the private key that is there, or a new one.
-func (m material) signer() (crypto.Signer, error) {
-	if m.source == nil {
-		return ecdsa.GenerateKey(elliptic.P256(), m.random)
+func (m Material) signer() (crypto.Signer, error) {
+	if m.Source == nil {
+		return ecdsa.GenerateKey(elliptic.P256(), m.Random)
 	}
-	if block, _ := pem.Decode(m.source); block != nil {
+	if block, _ := pem.Decode(m.Source); block != nil {
 		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
 			key, err = x509.ParseECPrivateKey(block.Bytes)
@@ -105,8 +105,8 @@ func (m material) signer() (crypto.Signer, error) {
 }
 
 // signed gives the files NAME.key and NAME.crt of a key that a CA has signed.
-func signed(m material, name string, template *x509.Certificate, key crypto.Signer, ca *x509.Certificate, caKey crypto.PrivateKey) (map[string][]byte, error) {
-	cert, err := x509.CreateCertificate(m.random, template, ca, key.Public(), caKey)
+func signed(m Material, name string, template *x509.Certificate, key crypto.Signer, ca *x509.Certificate, caKey crypto.PrivateKey) (map[string][]byte, error) {
+	cert, err := x509.CreateCertificate(m.Random, template, ca, key.Public(), caKey)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package vars
+package sandbox
 
 import (
 	"cmp"
@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crs58/fleet/internal/environ"
 )
 
-// The walls, each with a test in sandbox_linux_test.go:
+// The walls, each with a test in bubblewrap_linux_test.go:
 //
 //   - namespaces of its own for users, processes, network, mounts, IPC, host
 //     name and cgroups; no privilege. Of root a user id is used that nobody has:
@@ -39,8 +41,8 @@ const (
 	sandboxHosts    = "127.0.0.1 localhost\n::1 localhost\n"
 )
 
-// sandbox runs scripts by means of bubblewrap.
-type sandbox struct {
+// Sandbox runs scripts by means of bubblewrap.
+type Sandbox struct {
 	bwrap, prlimit string
 	limits         Limits
 	uid            int    // outside; inside it is always 1000
@@ -51,13 +53,14 @@ type sandbox struct {
 // systemd uses; it is longer than the largest process id.
 const unusedUIDs = 0x7000_0000
 
-// newSandbox finds the programs in the PATH of an environment.
-func newSandbox(env []string, limits Limits) (*sandbox, error) {
-	bwrap, err := program(env, "bwrap")
+// New finds the programs in the PATH of an environment.
+func New(env []string, limits Limits) (*Sandbox, error) {
+	path := environ.Get(env, "PATH")
+	bwrap, err := environ.LookPath(path, "bwrap")
 	if err != nil {
 		return nil, fmt.Errorf("generators run in bubblewrap, which is not in PATH: install the package bubblewrap: %w", err)
 	}
-	prlimit, err := program(env, "prlimit")
+	prlimit, err := environ.LookPath(path, "prlimit")
 	if err != nil {
 		return nil, fmt.Errorf("generators run with limits set by prlimit, which is not in PATH: install the package util-linux: %w", err)
 	}
@@ -68,17 +71,17 @@ func newSandbox(env []string, limits Limits) (*sandbox, error) {
 	if uid == 0 {
 		uid = unusedUIDs + os.Getpid()
 	}
-	s := &sandbox{bwrap: bwrap, prlimit: prlimit, limits: limits, uid: uid, memory: "/dev/shm"}
+	s := &Sandbox{bwrap: bwrap, prlimit: prlimit, limits: limits, uid: uid, memory: "/dev/shm"}
 	sweep(s.memory, time.Now())
 	return s, nil
 }
 
-// close has nothing to give back.
-func (*sandbox) close() error { return nil }
+// Close has nothing to give back.
+func (*Sandbox) Close() error { return nil }
 
 // exec runs the script. The reason tells what is wrong with the script, the
 // error what is wrong with running it.
-func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) (reason string, err error) {
+func (s *Sandbox) exec(ctx context.Context, j Job, w *workspace, log io.Writer) (reason string, err error) {
 	// --die-with-parent is about the thread that starts the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -89,7 +92,7 @@ func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) 
 	defer files.close()
 	args := []string{
 		s.bwrap, "--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL",
-		"--hostname", hostname(j.id), "--die-with-parent", "--new-session",
+		"--hostname", hostname(j.Host), "--die-with-parent", "--new-session",
 		"--clearenv", "--setenv", "PATH", "/bin", "--setenv", "HOME", "/tmp", "--setenv", "TMPDIR", "/tmp",
 		"--setenv", "in", "/in", "--setenv", "out", "/out", "--setenv", "prompts", "/prompts",
 		"--size", strconv.Itoa(1 << 20), "--tmpfs", "/",
@@ -102,7 +105,7 @@ func (s *sandbox) exec(ctx context.Context, j job, w *workspace, log io.Writer) 
 		"--ro-bind-data", files.data(sandboxGroup), "/etc/group",
 		"--ro-bind-data", files.data(sandboxHosts), "/etc/hosts",
 	}
-	if shell := cmp.Or(j.shell, interpreter(j.script)); shell != "" {
+	if shell := cmp.Or(j.Shell, Interpreter(j.Script)); shell != "" {
 		args = append(args, "--symlink", shell, "/bin/sh")
 	}
 	info, infoFD := files.fromChild()
@@ -174,7 +177,7 @@ func sweep(memory string, now time.Time) {
 }
 
 // limit are the arguments of prlimit.
-func (s *sandbox) limit() []string {
+func (s *Sandbox) limit() []string {
 	return []string{
 		fmt.Sprintf("--fsize=%d", s.limits.FileBytes),
 		// One byte and not none: with none the kernel still feeds a core dump
@@ -185,9 +188,9 @@ func (s *sandbox) limit() []string {
 
 // hostname is what the script sees as the name of its host, and what programs
 // such as ssh-keygen write into comments.
-func hostname(id ID) string {
+func hostname(name string) string {
 	const longest = 63
-	return id.place()[:min(len(id.place()), longest)]
+	return name[:min(len(name), longest)]
 }
 
 // admit gets a handle of the first process of the sandbox while it waits, and

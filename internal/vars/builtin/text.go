@@ -1,4 +1,4 @@
-package vars
+package builtin
 
 import (
 	"bytes"
@@ -26,16 +26,16 @@ const (
 	maxCrypt  = 511 // bytes that crypt(3) of libxcrypt takes
 )
 
-func (p *password) make(m material) (map[string][]byte, error) {
-	if m.source != nil {
+func (p *password) Make(m Material) (map[string][]byte, error) {
+	if m.Source != nil {
 		// Nobody can type the line break that many an editor leaves at the end.
-		hash, err := p.hash(m, bytes.TrimSuffix(m.source, []byte("\n")))
+		hash, err := p.hash(m, bytes.TrimSuffix(m.Source, []byte("\n")))
 		return map[string][]byte{"hash": hash}, err
 	}
 	if p.Length < 8 || p.Length > maxBcrypt {
 		return nil, fmt.Errorf("a password has 8 to %d characters, not %d", maxBcrypt, p.Length)
 	}
-	plain, err := characters(m.random, lettersAndDigits, p.Length)
+	plain, err := characters(m.Random, lettersAndDigits, p.Length)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (p *password) make(m material) (map[string][]byte, error) {
 }
 
 // hash gives what stands in /etc/shadow.
-func (p *password) hash(m material, plain []byte) ([]byte, error) {
+func (p *password) hash(m Material, plain []byte) ([]byte, error) {
 	most := maxCrypt
 	if p.Hash != "yescrypt" {
 		most = maxBcrypt
@@ -64,11 +64,11 @@ func (p *password) hash(m material, plain []byte) ([]byte, error) {
 	case "yescrypt":
 		// The cost that libxcrypt takes by itself: 16 MiB for one guess. The salt is
 		// its kind of base64 of 16 bytes, whose last character stands for two bits.
-		salt, err := characters(m.random, cryptAlphabet, 21)
+		salt, err := characters(m.Random, cryptAlphabet, 21)
 		if err != nil {
 			return nil, err
 		}
-		last, err := characters(m.random, cryptAlphabet[:4], 1)
+		last, err := characters(m.Random, cryptAlphabet[:4], 1)
 		if err != nil {
 			return nil, err
 		}
@@ -111,8 +111,8 @@ type token struct {
 
 const maxToken = 1 << 16
 
-func (t *token) make(m material) (map[string][]byte, error) {
-	text, err := t.text(m.random)
+func (t *token) Make(m Material) (map[string][]byte, error) {
+	text, err := t.text(m.Random)
 	if err != nil {
 		return nil, err
 	}
