@@ -41,16 +41,6 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-func BenchmarkWriteFile(b *testing.B) {
-	conn := newServer(b).dial(b)
-	name, content := b.TempDir()+"/file", make([]byte, 4096)
-	for b.Loop() {
-		if err := conn.WriteFile(b.Context(), name, 0o600, content); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // BenchmarkHost does what a deploy does with one host, and counts what it costs
 // there and here: logins, commands begun, processes started on this computer.
 func BenchmarkHost(b *testing.B) {
@@ -77,10 +67,7 @@ func BenchmarkHost(b *testing.B) {
 		}
 		tunnel := open(b, root, s.path("cat"))
 		exchange(b, connect(b, tunnel), "a closure")
-		if err := root.WriteFile(b.Context(), s.path("key"), 0o600, []byte("key")); err != nil {
-			b.Fatal(err)
-		}
-		for range 5 { // looks, sets the profile, starts and follows the activation
+		for range 6 { // puts the key in place, looks, sets the profile, starts and follows the activation
 			if _, err := root.Output(b.Context(), "true"); err != nil {
 				b.Fatal(err)
 			}

@@ -199,12 +199,14 @@ func TestOpenSSHConfiguration(t *testing.T) {
 		"Host galena", " HostName 127.0.0.1", " Port " + strconv.Itoa(s.port), " User root",
 		" IdentityFile ~/user", " HostKeyAlias galena.example", " UserKnownHostsFile " + s.path("known_hosts"),
 		"Host passing", " ProxyUseFdpass yes", " ProxyCommand nc %h %p",
+		"Host from", " BindAddress 127.0.0.2",
 		"Host plain", " ProxyJump none", " HostName 127.0.0.1", " Port " + strconv.Itoa(freePort(t)),
 	}, "\n"), 0o600)
 	cfg := Config{Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, File: s.path("conf")}
 
 	for host, says := range map[string]string{
 		"passing":  "ProxyUseFdpass",
+		"from":     "BindAddress",
 		"plain":    "connection refused",
 		"-oUser=x": "hostname contains invalid characters",
 	} {

@@ -8,7 +8,8 @@
 //     and against known_hosts. Nothing is trusted on first use.
 //   - Hosts are reached as OpenSSH would reach them, through jump hosts or a
 //     ProxyCommand too: `ssh -G` is asked for the effective configuration. What
-//     we cannot do of it is an error, not ignored.
+//     says how a host is reached and cannot be done is an error, not ignored;
+//     KnownHostsCommand and PKCS11Provider, further sources of keys, are not asked.
 //   - Every wait is bounded: by the caller's context, by the connect timeout
 //     (which covers the key exchange too) and by keep-alives, which close a
 //     connection whose other side has gone silent.

@@ -151,6 +151,10 @@ func parseSettings(out string) (settings, error) {
 			}
 		case "proxyusefdpass":
 			passes = value == "yes"
+		case "bindaddress":
+			s.unsupported = "BindAddress"
+		case "bindinterface":
+			s.unsupported = "BindInterface"
 		}
 		if err != nil {
 			return settings{}, fmt.Errorf("ssh -G says %q: %w", strings.TrimSpace(line), err)

@@ -94,16 +94,6 @@ func TestAsRoot(t *testing.T) {
 			if got, err := root.Output(t.Context(), "cat"); got != "" || err != nil {
 				t.Errorf("no input is %q, %v", got, err)
 			}
-			file := "/etc/secret-of-" + user
-			if err := root.WriteFile(t.Context(), file, 0o600, sent); err != nil {
-				t.Fatal(err)
-			}
-			if content, err := h.ReadFile(file); err != nil || !bytes.Equal(content, sent) {
-				t.Errorf("the file has %d bytes, %v", len(content), err)
-			}
-			if info, err := h.Stat(file); err != nil || info.Mode() != 0o600 {
-				t.Errorf("the file: %v, %v", info.Mode(), err)
-			}
 			var exit *ExitError
 			if _, err := root.Output(t.Context(), "sh", "-c", "echo so >&2; exit 7"); !errors.As(err, &exit) || exit.Code != 7 || exit.Stderr != "so" || !strings.HasPrefix(exit.Command, "`sh -c echo so") {
 				t.Errorf("a failure is %v", err)

@@ -8,6 +8,7 @@ new=$dir/.${1##*/}.new
 (umask 022 && mkdir -p "${dir%/*}")
 mkdir -p "$dir"
 chmod 700 "$dir"
+[ ! -d "$1" ] || { echo "$1 is a directory" >&2; exit 1; }
 rm -f "$new"
 trap 'rm -f "$new"' EXIT
 cat >"$new"
