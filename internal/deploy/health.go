@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -124,8 +126,16 @@ func (f *follower) check(ctx context.Context, c *flake.HealthCheck) error {
 	return errors.New("this version of fleet does not know the kind of this check")
 }
 
-// succeeds runs a program on the machine that has to.
+//go:embed script/check.sh
+var checkScript string
+
+// succeeds runs a program on the machine that has to. The machine itself ends
+// one that is still there after the time of ctx.
 func (f *follower) succeeds(ctx context.Context, args []string) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		left := seconds(time.Until(deadline)) + 1
+		args = append([]string{"/bin/sh", "-c", checkScript, "fleet", strconv.Itoa(left)}, args...)
+	}
 	var out tail
 	code, err := ask(ctx, f.t, args, out.add)
 	if err != nil {

@@ -58,9 +58,11 @@ limited() {
   $apart /bin/sh -c 'umask 022; cd /; exec "$@"' sh "$@" &
   program=$!
   echo "$program" >"$live/program"
-  # It sleeps in short turns, so that none is left when it is not needed any more.
+  # It sleeps in short turns, so that none is left when it is not needed any more,
+  # and ends with the program should we be killed: the number of that may then be
+  # another's.
   # shellcheck disable=SC2016
-  $apart /bin/sh -c 'left=$1; while [ "$left" -gt 0 ]; do sleep 1; left=$((left - 1)); done
+  $apart /bin/sh -c 'left=$1; while [ "$left" -gt 0 ]; do sleep 1; kill -0 "$2" 2>/dev/null || exit; left=$((left - 1)); done
     : >"$3"; kill -TERM "-$2"; sleep 5; kill -KILL "-$2"' \
     sh "$limit" "$program" "$live/overdue" >/dev/null 2>&1 &
   timer=$!
