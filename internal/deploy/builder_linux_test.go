@@ -3,7 +3,9 @@ package deploy_test
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/crs58/fleet/internal/deploy"
@@ -20,6 +22,7 @@ func TestBuildElsewhere(t *testing.T) {
 		byName[h.Name] = h
 	}
 	x := newNix(t)
+	leavesNothing(t, x, slices.Collect(maps.Values(byName))...)
 	tops := flakeOf(t, x, map[string]system{
 		"client": {version: "1"}, "self": {version: "1"}, "builder": {version: "1"}, "broken": {version: "1", build: "echo no paper >&2; exit 1"},
 	})

@@ -121,6 +121,7 @@ func TestFaults(t *testing.T) {
 	}
 	hosts := testhost.Fulls(t, n, options...)
 	x := newNix(t)
+	leavesNothing(t, x, hosts...)
 	systems := map[string]system{}
 	byName := map[string]int{}
 	for i, f := range faults {

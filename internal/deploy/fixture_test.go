@@ -115,9 +115,10 @@ func newNix(t testing.TB) *counted {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatalf("the tests need Nix: run .ci/setup (%v)", err)
 	}
-	return &counted{Executor: nix.New(nix.Options{
+	tmp := t.TempDir()
+	return &counted{tmp: tmp, Executor: nix.New(nix.Options{
 		Program: program,
-		Env:     append(os.Environ(), "NIX_CONF_DIR="+filepath.Join(repo, ".ci/nix"), "PATH="+filepath.Join(repo, ".cache/bin")+":"+os.Getenv("PATH")),
+		Env:     append(os.Environ(), "TMPDIR="+tmp, "NIX_CONF_DIR="+filepath.Join(repo, ".ci/nix"), "PATH="+filepath.Join(repo, ".cache/bin")+":"+os.Getenv("PATH")),
 		LogDir:  t.TempDir(),
 	})}
 }
@@ -125,6 +126,7 @@ func newNix(t testing.TB) *counted {
 // counted counts what is asked of Nix.
 type counted struct {
 	nix.Executor
+	tmp                string // TMPDIR of all that a deploy starts and makes here
 	mu                 sync.Mutex
 	builds, copys, ask int
 }

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/crs58/fleet/internal/deploy"
@@ -105,6 +106,11 @@ func TestHealth(t *testing.T) {
 		byName[h.Name] = h
 	}
 	x := newNix(t)
+	for _, c := range cases {
+		if !strings.Contains(c.second.after, serve) { // which goes on serving
+			leavesNothing(t, x, byName[c.name])
+		}
+	}
 	tops := flakeOf(t, x, systems)
 	var summary *deploy.Summary
 	for _, version := range []string{"1", "2"} {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,15 +64,19 @@ func TestDriver(t *testing.T) {
 }
 
 // driver starts a driver and returns when it stands still. The returned function
-// kills it.
-func driver(t *testing.T, job driverJob) (kill func()) {
+// kills it and removes its temporary files, which the dead cannot.
+func driver(t *testing.T, x *counted, job driverJob) (kill func()) {
 	t.Helper()
+	tmp := filepath.Join(x.tmp, job.Machine.Name)
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	text, err := json.Marshal(job)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDriver$", "-test.v")
-	cmd.Env = append(os.Environ(), driverEnv+"="+string(text))
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, driverEnv+"="+string(text))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +88,9 @@ func driver(t *testing.T, job driverJob) (kill func()) {
 	kill = sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		if err := os.RemoveAll(tmp); err != nil {
+			t.Error(err)
+		}
 	})
 	t.Cleanup(kill)
 	var said strings.Builder
@@ -151,6 +159,7 @@ func TestKilledDriver(t *testing.T) {
 		byName[h.Name] = h
 	}
 	x := newNix(t)
+	leavesNothing(t, x, slices.Collect(maps.Values(byName))...)
 	tops := flakeOf(t, x, systems)
 	o := sshOptions(x, &recorder{}, n)
 	o.Owner = "me@here"
@@ -178,7 +187,7 @@ func TestKilledDriver(t *testing.T) {
 				if c.window == 0 {
 					job.Settings.Timeouts.Confirm = time.Minute
 				}
-				kill := driver(t, job)
+				kill := driver(t, x, job)
 
 				o := o
 				if c.busy != "" {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ import (
 func sshOptions(x *counted, r *recorder, n *testhost.Network) deploy.Options {
 	o := options(x, r)
 	o.Dial = func(ctx context.Context, _ string, host ssh.Target) (*ssh.Conn, error) {
-		return ssh.Dial(ctx, ssh.Config{Target: host, Env: os.Environ(), File: n.SSHConfig, ConnectTimeout: 5 * time.Second})
+		return ssh.Dial(ctx, ssh.Config{Target: host, Env: append(os.Environ(), "TMPDIR="+x.tmp), File: n.SSHConfig, ConnectTimeout: 5 * time.Second})
 	}
 	return o
 }
@@ -46,6 +47,7 @@ func TestUpdateSSH(t *testing.T) {
 	byName["gone"].Kill()
 
 	x := newNix(t)
+	leavesNothing(t, x, slices.DeleteFunc(slices.Clone(hosts), func(h *testhost.Host) bool { return h.Name == "gone" })...)
 	tops := flakeOf(t, x, systems)
 	var machines []deploy.Machine
 	for name, top := range tops {
@@ -176,6 +178,7 @@ func TestInterruptSSH(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := newNix(t)
+	leavesNothing(t, x, hosts...)
 	tops := flakeOf(t, x, map[string]system{"silent": {version: "1"}, "busy": {version: "1", before: "echo begins", after: "sleep 1"}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -213,6 +216,7 @@ func TestConnectionLostDuringActivation(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	hosts := testhost.Lights(t, n, testhost.Options{Name: "comes-back"}, testhost.Options{Name: "stays-away"})
 	x := newNix(t)
+	leavesNothing(t, x, hosts...)
 	slow := system{version: "1", before: "echo begins", after: "sleep 2; exit 4"}
 	tops := flakeOf(t, x, map[string]system{"comes-back": slow, "stays-away": slow})
 	events := &recorder{}
@@ -256,6 +260,7 @@ func TestDiskFullSSH(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	h := testhost.Light(t, n, testhost.Options{Name: "small", DiskMB: 40})
 	x := newNix(t)
+	leavesNothing(t, x, h)
 	update := func(version string) *deploy.Summary {
 		tops := flakeOf(t, x, map[string]system{"small": {version: version}})
 		return newDeployer(t, sshOptions(x, &recorder{}, n)).Update(t.Context(), []deploy.Machine{machine("small", flake.NixOS, "ssh://small", tops["small"])})

@@ -18,6 +18,7 @@ func TestRollback(t *testing.T) {
 	light := testhost.Lights(t, n, testhost.Options{Name: "vanishes"}, testhost.Options{Name: "moves"}, testhost.Options{Name: "mac"})
 	const again = "[ ! -e /etc/version ] || " // at the second activation of a system
 	x := newNix(t)
+	leavesNothing(t, x, append(full, light...)...)
 	first := map[string]system{
 		"good": {version: "1"}, "cuts-itself": {version: "1", before: again + linkDown}, "moves": {version: "1"}, "mac": {version: "1", class: flake.Darwin},
 		"vanishes": {version: "1", before: again + "rm /nix/var/nix/profiles/system-1-link"},

@@ -16,6 +16,7 @@ func TestUpdateSystemd(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	hosts := testhost.Fulls(t, n, testhost.Options{Name: "good"}, testhost.Options{Name: "units"}, testhost.Options{Name: "killed"}, testhost.Options{Name: "lost"})
 	x := newNix(t)
+	leavesNothing(t, x, hosts...)
 	unit := "/usr/bin/systemd-run --quiet --unit=broken-service /bin/false; sleep 1"
 	tops := flakeOf(t, x, map[string]system{
 		"good":   {version: "1", after: "sleep 1"},
