@@ -222,6 +222,7 @@ func TestKilledDriver(t *testing.T) {
 						t.Fatal(err)
 					}
 					o.Run, o.Record, o.Settings = record.ID, record, history.Settings
+					o.Timeouts.Confirm = time.Minute // only the first window is to expire
 					// Where the driver died before it knew the machine, it is evaluated anew.
 					known, ok := history.Evaluated[m.Name]
 					if !ok {

@@ -97,6 +97,7 @@ systemctl --quiet enable recovers.service
 	}
 	full := testhost.Fulls(t, n, options...)
 	x := newNix(t)
+	leavesNothing(t, x, full...)
 	tops := flakeOf(t, x, systems)
 	o := sshOptions(x, &recorder{}, n)
 	o.Timeouts.Confirm = 8 * time.Second
@@ -150,6 +151,7 @@ func TestSettledAtBoot(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	h := testhost.Full(t, n, testhost.Options{Name: "alone"})
 	x := newNix(t)
+	leavesNothing(t, x, h)
 	tops := flakeOf(t, x, map[string]system{"first": {version: "1", before: starts}, "second": {version: "2", before: starts}})
 	wantState(t, newDeployer(t, sshOptions(x, &recorder{}, n)).Update(t.Context(), []deploy.Machine{machine("alone", flake.NixOS, "ssh://alone", tops["first"])}), "alone", deploy.Done)
 	on(t, h, "sh", "-c", asNixOS)
@@ -157,7 +159,7 @@ func TestSettledAtBoot(t *testing.T) {
 		SSHConfig: n.SSHConfig, Runs: t.TempDir(), Run: "20260102-alone", Machine: machine("alone", flake.NixOS, "ssh://alone", tops["second"]),
 		Phase: deploy.Confirm, State: deploy.Started, Settings: deploy.Settings{Timeouts: deploy.Timeouts{Confirm: time.Minute}},
 	}
-	driver(t, job)()
+	driver(t, x, job)()
 	if got := on(t, h, "cat", "/etc/version"); got != "2" {
 		t.Errorf("it is at version %s before the power cut, want 2", got)
 	}
