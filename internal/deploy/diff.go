@@ -256,7 +256,7 @@ func parseFound(text string) (found, error) {
 	var paths []string
 	var sizes []int64
 	var unit string
-	ran, complete, said := false, false, firstLine(text)
+	ran, complete, whole := false, false, text
 	for text != "" {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
@@ -305,7 +305,7 @@ func parseFound(text string) (found, error) {
 	}
 	switch {
 	case !ran:
-		return found{}, fmt.Errorf("its shell did not run the script: it printed %q", said)
+		return found{}, notRun(whole)
 	case !complete || len(paths) != len(sizes):
 		return found{}, fmt.Errorf("its Nix does not tell all about the system that runs (%d paths, %d sizes)", len(paths), len(sizes))
 	}

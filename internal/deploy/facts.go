@@ -106,11 +106,7 @@ func (f Facts) newlyFailed(code int) []string {
 func parseFacts(text string) (Facts, error) {
 	facts := Facts{HasStore: true}
 	under := Underway{}
-	for line := range strings.Lines(text) {
-		name, value, ok := strings.Cut(strings.TrimRight(line, "\n"), "=")
-		if !ok {
-			continue // something that the login shell printed
-		}
+	for name, value := range pairs(text) {
 		switch name {
 		case "uid":
 			facts.root = value == "0"
@@ -169,7 +165,7 @@ func parseFacts(text string) (Facts, error) {
 		}
 	}
 	if facts.os == "" {
-		return Facts{}, fmt.Errorf("its shell did not run the script: it printed %q", firstLine(text))
+		return Facts{}, notRun(text)
 	}
 	if under.ID != "" {
 		facts.Deploy = &under

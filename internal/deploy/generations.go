@@ -135,8 +135,7 @@ func parseGenerations(text string) (Generations, error) {
 	gs := Generations{List: []Generation{}}
 	current, booted, ran := 0, "", false
 	g := &Generation{} // of what comes before the first
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
+	for name, value := range pairs(text) {
 		switch name {
 		case "os":
 			ran = true
@@ -165,7 +164,7 @@ func parseGenerations(text string) (Generations, error) {
 		}
 	}
 	if !ran {
-		return Generations{}, fmt.Errorf("its shell did not run the script: it printed %q", firstLine(text))
+		return Generations{}, notRun(text)
 	}
 	gs.mark(current, booted)
 	return gs, nil

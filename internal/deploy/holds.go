@@ -133,8 +133,7 @@ func parseHoldings(text string, files []string) (Holdings, error) {
 	var root bool
 	var file KeyFile
 	told := 0
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
+	for name, value := range pairs(text) {
 		switch name {
 		case "uid":
 			root = value == "0"

@@ -2,8 +2,34 @@ package deploy
 
 import (
 	"bytes"
+	"fmt"
+	"iter"
 	"strings"
 )
+
+// pairs goes through the lines NAME=VALUE that our scripts print. Others are left
+// out: a login shell may print what it likes before.
+func pairs(text string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for line := range strings.Lines(text) {
+			name, value, ok := strings.Cut(strings.TrimRight(line, "\n"), "=")
+			if ok && !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
+// notRun is the error of a machine that printed something else than our script
+// does.
+func notRun(text string) error {
+	return fmt.Errorf("its shell did not run the script: it printed %q", firstLine(text))
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
 
 // maxLine is how long a line may be; a longer one is handed on in pieces.
 const maxLine = 64 << 10

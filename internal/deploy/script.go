@@ -233,8 +233,7 @@ func (t *scripted) Adopt(ctx context.Context, id string) (Activation, error) {
 // with the activation's name.
 func parsePlan(text string) (Activation, error) {
 	var a Activation
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimRight(line, "\n"), "=")
+	for name, value := range pairs(text) {
 		n, _ := strconv.Atoi(value)
 		switch name {
 		case "id":
@@ -265,9 +264,4 @@ func parsePlan(text string) (Activation, error) {
 		return Activation{}, errNoActivation
 	}
 	return a, nil
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return line
 }
