@@ -30,21 +30,25 @@ ended. Nothing new is begun; ` + "`fleet machines update --resume RUN`" + ` does
 func (a *App) attach(ctx context.Context, args []string) error {
 	var s *session
 	var names []string
-	history, err := deploy.ReadRecord(a.runs(), args[0])
+	var record *deploy.Record
+	var history *deploy.History
+	var err error
+	if len(args) == 1 {
+		record, history, err = deploy.AttachRecord(a.runs(), args[0], a.Now())
+	}
 	var missing *deploy.NoRecordError
 	switch {
-	case len(args) == 1 && err == nil:
+	case history != nil:
 		if s, err = a.openRun(ctx, history); err == nil {
 			names = history.Machines
 		}
-	case len(args) > 1 || errors.As(err, &missing) && len(missing.Several) == 0:
-		history = nil
+	case err == nil || errors.As(err, &missing) && len(missing.Several) == 0:
 		if s, err = a.open(ctx); err == nil {
 			names, err = s.selection(args, false)
 		}
 	}
 	if err != nil {
-		return runError(err)
+		return errors.Join(runError(err), record.Close(a.Now()))
 	}
 	p := s.work()
 	machines := make([]deploy.Machine, len(names))
@@ -58,5 +62,8 @@ func (a *App) attach(ctx context.Context, args []string) error {
 		}
 	}
 	options := s.updating(p, deploy.Settings{})
+	if record != nil {
+		options.Run, options.Record, options.Settings = record.ID, record, history.Settings
+	}
 	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Attach(ctx, machines, history) })
 }

@@ -144,7 +144,7 @@ func (a *App) showRun(name, page string) error {
 	}
 	summary := history.Summary()
 	a.sayProblems(summary)
-	if !history.Settings.Rollback && timeline.Outcome != deploy.RunUnderWay && (timeline.Outcome == deploy.RunCutOff || len(history.Unfinished()) > 0) {
+	if !history.Settings.Rollback && timeline.Outcome != deploy.RunUnderWay && len(history.Unfinished()) > 0 {
 		a.Streams.Say("Go on with `fleet machines update --resume %s`", timeline.ID)
 	}
 	a.Streams.Say("%s", outcomeText(timeline.Run))

@@ -16,6 +16,7 @@ import (
 	"github.com/crs58/fleet/internal/inventory"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // updateOptions are the flags of machines update.
@@ -69,8 +70,11 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.resume != "" {
-				if o.all || len(args) > 0 || o.dryRun {
-					return &codeError{exitUsage, errors.New("--resume goes on with the machines of its run: name none, and no --dry-run")}
+				if len(args) > 0 {
+					return &codeError{exitUsage, errors.New("--resume goes on with the machines of its run: name none")}
+				}
+				if err := resumesAlone(cmd); err != nil {
+					return err
 				}
 				return a.resume(cmd.Context(), o)
 			}
@@ -101,6 +105,17 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	_ = cmd.RegisterFlagCompletionFunc("build-host", a.completeMachines)
 	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeRuns)
 	return cmd
+}
+
+// resumesAlone refuses flags that would change a run that is gone on with: it has
+// its settings in its record.
+func resumesAlone(cmd *cobra.Command) (err error) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && f.Name != "resume" && f.Name != "html" {
+			err = &codeError{exitUsage, fmt.Errorf("--resume goes on with its run as it was begun: leave out --%s", f.Name)}
+		}
+	})
+	return err
 }
 
 // settings are the flags as package deploy has them.
@@ -333,7 +348,7 @@ func (s *session) showSummary(summary *deploy.Summary, settings deploy.Settings)
 		}
 	}
 	s.sayProblems(summary)
-	if summary.Run != "" && summary.ExitCode() != exitDone && !settings.Rollback {
+	if summary.Run != "" && summary.Unfinished() && !settings.Rollback {
 		s.Streams.Say("Go on with `fleet machines update --resume %s`", summary.Run)
 	}
 	s.Streams.Say("%s", summary.Text())

@@ -296,7 +296,7 @@ func (f *follower) gone(ctx context.Context, r Result) Result {
 	out := f.s.Wanted.OutPath
 	if after, err := f.t.Inspect(looking, f.s.KeyFile, ""); err == nil && after.System != "" && after.System != out && after.Profile != out {
 		r = r.fail(ctx, f.phase(), fmt.Errorf("%s has forgotten the activation, probably because it was restarted; it runs %s", f.t, after.System))
-		r.State, r.cause = RolledBack, CauseRebooted
+		r.State, r.Cause = RolledBack, CauseRebooted
 		return r
 	}
 	return r.fail(ctx, f.phase(), fmt.Errorf("%w: %s has forgotten the activation", ErrUnknown, f.t))
@@ -318,7 +318,7 @@ func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
 			err = withJournal(err, f.t, o.after, f.id)
 		}
 		r = r.fail(ctx, f.phase(), err)
-		r.cause = p.Cause
+		r.Cause = p.Cause
 		if p.Ending == EndRolledBack {
 			r.State = RolledBack
 		}

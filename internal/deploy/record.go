@@ -163,6 +163,26 @@ func ReadRecord(folder, name string) (*History, error) {
 // [ErrRunning] if somebody is at work on it, and [ErrRollback] if it is none to go
 // on with.
 func ResumeRecord(folder, name string, now time.Time) (*Record, *History, error) {
+	return takeRecord(folder, name, now, false)
+}
+
+// AttachRecord takes over the record of a run to follow what it has begun. Where
+// there is nothing to follow, and while somebody else is at work on the run, there
+// is its history and no record.
+func AttachRecord(folder, name string, now time.Time) (*Record, *History, error) {
+	h, err := ReadRecord(folder, name)
+	if err != nil || !slices.ContainsFunc(h.Machines, func(m string) bool { _, unseen := h.unseen(m); return unseen }) {
+		return nil, h, err
+	}
+	r, taken, err := takeRecord(folder, h.ID, now, true)
+	if errors.Is(err, ErrRunning) {
+		return nil, h, nil
+	}
+	return r, taken, err
+}
+
+// takeRecord takes over the record of a run, that of a rollback only if asked to.
+func takeRecord(folder, name string, now time.Time, rollback bool) (*Record, *History, error) {
 	path, err := findRecord(folder, name)
 	if err != nil {
 		return nil, nil, err
@@ -179,10 +199,11 @@ func ResumeRecord(folder, name string, now time.Time) (*Record, *History, error)
 		return nil, nil, errors.Join(fmt.Errorf("go on with the run %s: %w", r.ID, err), file.Close())
 	}
 	history, err := readHistory(path, true)
-	if err == nil && history.Settings.Rollback {
+	if err == nil && history.Settings.Rollback && !rollback {
 		err = ErrRollback
 	}
 	if err == nil {
+		history.UnderWay = false // but for us
 		// What a crash has cut off is ended first.
 		if _, err = file.Write([]byte("\n")); err == nil {
 			err = r.append(entry{Resumed: &now}, true)
@@ -314,12 +335,12 @@ func (h *History) heard(at time.Time) {
 	}
 }
 
-// Unfinished are the machines that are not at the system they were to come to,
+// Unfinished are the machines for which going on with the run has something to do,
 // sorted.
 func (h *History) Unfinished() []string {
 	var names []string
 	for _, name := range h.Machines {
-		if r, ok := h.Results[name]; !ok || r.State != Done && r.State != Unchanged {
+		if r, ok := h.Results[name]; !ok || !r.finished() {
 			names = append(names, name)
 		}
 	}

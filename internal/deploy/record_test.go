@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,90 @@ func TestRecord(t *testing.T) {
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// What machines ended with says what is left to do.
+func TestUnfinished(t *testing.T) {
+	h := &History{Begun: map[string]Begun{}, Results: map[string]Result{}}
+	var want, unseen []string
+	for _, c := range []struct {
+		name         string
+		begun        bool
+		result       *Result
+		todo, unseen bool
+	}{
+		{name: "not-begun", todo: true},
+		{name: "not-ended", begun: true, todo: true, unseen: true},
+		{name: "unknown", begun: true, result: &Result{State: Unknown}, todo: true, unseen: true},
+		{name: "failed", begun: true, result: &Result{State: Failed, Cause: CauseFailed}, todo: true},
+		{name: "unreachable", result: &Result{State: Failed}, todo: true},
+		{name: "held-back", result: &Result{State: HeldBack}, todo: true},
+		{name: "interrupted", begun: true, result: &Result{State: Interrupted}, todo: true},
+		{name: "rejected", begun: true, result: &Result{State: RolledBack, Cause: CauseRejected}},
+		{name: "alone", begun: true, result: &Result{State: RolledBack, Cause: CauseExpired}, todo: true},
+		{name: "power-cut", begun: true, result: &Result{State: RolledBack, Cause: CauseRebooted}, todo: true},
+		{name: "done", begun: true, result: &Result{State: Done}},
+		{name: "unchanged", result: &Result{State: Unchanged}},
+	} {
+		h.Machines = append(h.Machines, c.name)
+		if c.begun {
+			h.Begun[c.name] = Begun{Machine: c.name, ID: "1"}
+		}
+		if c.result != nil {
+			h.Results[c.name] = *c.result
+		}
+		if c.todo {
+			want = append(want, c.name)
+		}
+		if c.unseen {
+			unseen = append(unseen, c.name)
+		}
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, h.Unfinished()); diff != "" {
+		t.Error(diff)
+	}
+	var got []string
+	for _, name := range h.Machines {
+		if _, ok := h.unseen(name); ok {
+			got = append(got, name)
+		}
+	}
+	if diff := cmp.Diff(unseen, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whoever attaches to a run writes down what he sees, but not beside its driver.
+func TestAttachRecord(t *testing.T) {
+	folder := t.TempDir()
+	driver := newRecord(t, folder, "20260102-a", "a")
+	attach := func(want bool) *Record {
+		t.Helper()
+		r, h, err := AttachRecord(folder, "20260102", recordStart)
+		if err != nil || h == nil || h.ID != "20260102-a" || (r != nil) != want {
+			t.Fatalf("%+v, %+v, %v", r, h, err)
+		}
+		return r
+	}
+	if err := driver.append(entry{Begun: &Begun{Machine: "a", ID: "1"}}, true); err != nil {
+		t.Fatal(err)
+	}
+	attach(false)
+	if err := driver.file.Close(); err != nil { // which is its end
+		t.Fatal(err)
+	}
+	r := attach(true)
+	if err := r.append(entry{Result: &Result{Machine: "a", State: Done}}, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(recordStart); err != nil {
+		t.Fatal(err)
+	}
+	attach(false) // there is nothing to follow
+	if h, err := ReadRecord(folder, "20260102"); err != nil || !h.Complete || h.Results["a"].State != Done {
+		t.Errorf("%+v, %v", h, err)
 	}
 }
 

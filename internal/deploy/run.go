@@ -12,25 +12,22 @@ import (
 // be changed. When ctx ends, nothing new is begun: builds and copies stop, and
 // activations under way are waited for.
 func (d *Deployer) Update(ctx context.Context, machines []Machine) *Summary {
-	return d.update(ctx, machines, nil)
+	return d.run(machines, nil, func(w *way) Result { return w.update(ctx) })
 }
 
-// update is Update for machines of which some may have begun an activation
-// already, in a run that is gone on with.
-func (d *Deployer) update(ctx context.Context, machines []Machine, begun map[string]Begun) *Summary {
+// run has every machine go its way, and tells how each ended; ended are the
+// results of those that were at their end before.
+func (d *Deployer) run(machines []Machine, ended []Result, travel func(*way) Result) *Summary {
 	turns := newSchedule(machines, d.o.Batches, d.o.StopAfter)
 	results := make([]Result, len(machines))
 	each(machines, func(i int, m Machine) {
 		w := &way{d: d, m: m, turns: turns}
-		r, finished := w.rejoin(ctx, begun[m.Name])
-		if !finished {
-			r = w.walk(ctx)
-		}
+		r := travel(w)
 		w.planned(false) // which it was long ago, unless it failed before
 		turns.ended(m.Name, r.bad())
 		results[i] = d.conclude(r)
 	})
-	return d.newSummary(results)
+	return d.newSummary(append(ended, results...))
 }
 
 // conclude closes a machine's events.
@@ -67,8 +64,8 @@ func (w *way) planned(changes bool) {
 	}
 }
 
-// walk takes the machine through its phases.
-func (w *way) walk(ctx context.Context) Result {
+// update takes the machine through its phases.
+func (w *way) update(ctx context.Context) Result {
 	d := w.d
 	if err := w.evaluate(ctx); err != nil {
 		w.m.Err = err

@@ -30,9 +30,9 @@ type Result struct {
 	Next string `json:"next,omitempty"`
 	// Log is the file with all that was said on the way, after a failure.
 	Log string `json:"log,omitempty"`
-	Err error  `json:"-"`
-
-	cause Cause // of an activation that was not made permanent
+	// Cause is why an activation was not made permanent.
+	Cause Cause `json:"cause,omitempty"`
+	Err   error `json:"-"`
 }
 
 // fail ends a machine's way with an error. An error that comes from an
@@ -113,6 +113,18 @@ func (r Result) bad() bool {
 	return r.State == Failed || r.State == RolledBack || r.State == Unknown
 }
 
+// finished tells that going on with the run has nothing to do for the machine: it
+// is at its system, or it went back for a reason of its own.
+func (r Result) finished() bool {
+	return r.State == Done || r.State == Unchanged || r.State == RolledBack && !r.abandoned()
+}
+
+// abandoned tells that an activation was not made permanent only because there was
+// nobody to confirm it.
+func (r Result) abandoned() bool {
+	return r.Cause == CauseExpired || r.Cause == CauseKilled || r.Cause == CauseRebooted
+}
+
 // Summary is how all machines ended, sorted by name.
 type Summary struct {
 	// Run names the run in its record; empty where there is none.
@@ -127,6 +139,11 @@ func (d *Deployer) newSummary(results []Result) *Summary {
 		s.Run = d.o.Record.ID
 	}
 	return s
+}
+
+// Unfinished tells that going on with the run has something to do.
+func (s *Summary) Unfinished() bool {
+	return slices.ContainsFunc(s.Results, func(r Result) bool { return !r.finished() })
 }
 
 // Count gives the number of machines in a state.
