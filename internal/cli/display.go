@@ -104,7 +104,7 @@ func (p *progress) vars(e vars.Event) {
 	case e.Kind == vars.Rewrapped:
 		p.app.Streams.Say("%s: encrypted for more readers", strings.TrimSuffix(name+"/"+e.File, "/"))
 	case e.Kind == vars.Recovered || e.Kind == vars.Noted:
-		p.app.Streams.Say("%s", term.Clean(strings.TrimPrefix(name+": "+e.Text, ": ")))
+		p.app.Streams.Say("%s", strings.TrimPrefix(name+": "+e.Text, ": "))
 	}
 }
 

@@ -116,7 +116,7 @@ func (a *App) nixEvent(e nix.Event) {
 		}
 		a.Streams.Warn("nix: %s", text)
 	case a.config.Verbose && e.Text != "":
-		a.Streams.Say("%s", a.Streams.Paint(term.Faint, "nix: "+term.Clean(e.Text)))
+		a.Streams.Murmur("nix: %s", e.Text)
 	}
 }
 

@@ -69,10 +69,11 @@ func (a Address) String() string {
 	return string(a.Kind)
 }
 
-// onTarget is a command as a person here would run it on the machine.
-func (a Address) onTarget(command string) string {
+// onTarget is a command as a person here would type it to run it on the machine.
+func (a Address) onTarget(command ...string) string {
+	line := shellLine(command)
 	if a.Kind != SSH {
-		return command
+		return line
 	}
 	words := []string{"ssh"}
 	if a.SSH.Port != 0 {
@@ -85,13 +86,35 @@ func (a Address) onTarget(command string) string {
 	if a.SSH.User != "" {
 		host = a.SSH.User + "@" + host
 	}
-	return strings.Join(append(words, host, command), " ")
+	words = append(words, host)
+	if line != strings.Join(command, " ") { // two shells read it, here and there
+		return shellLine(append(words, line))
+	}
+	return shellLine(append(words, command...))
+}
+
+// shellLine is a command line that a shell takes apart into these words: quoted
+// where that has to be, for machines name the units that are in them.
+func shellLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = word
+		if word == "" || strings.ContainsFunc(word, needsQuotes) {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// needsQuotes tells of a character that means something to a shell.
+func needsQuotes(r rune) bool {
+	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@,+=%", r)
 }
 
 // makeRoom is the command that frees space in the machine's store.
 func (a Address) makeRoom() string {
 	if a.Kind == Root {
-		return "nix store gc --store 'local?root=" + a.Path + "'"
+		return shellLine([]string{"nix", "store", "gc", "--store", "local?root=" + a.Path})
 	}
-	return a.onTarget("nix-collect-garbage --delete-older-than 14d")
+	return a.onTarget("nix-collect-garbage", "--delete-older-than", "14d")
 }

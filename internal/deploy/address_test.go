@@ -1,8 +1,12 @@
 package deploy
 
 import (
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/crs58/fleet/internal/ssh"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -64,6 +68,28 @@ func TestCommandsForPeople(t *testing.T) {
 		}
 		if got := a.makeRoom(); got != test.room {
 			t.Errorf("%s: %s, want %s", test.address, got, test.room)
+		}
+	}
+}
+
+// What a machine names its units does not run here, and reaches its own shell as
+// it is.
+func TestCommandsWithForeignWords(t *testing.T) {
+	for _, unit := range []string{"a.service", `dev-disk-by\x2duuid.mount`, "x'; touch pwned; '.service", "$(touch pwned).service", "*?[a]{b,c}~#!&|<>.service"} {
+		words := []string{"printf", "%s", unit}
+		for kind, line := range map[string]string{
+			"local": Address{Kind: Local}.onTarget(words...),
+			"ssh":   Address{Kind: SSH, SSH: ssh.Target{Host: "h"}}.onTarget(words...),
+		} {
+			shell := exec.Command("bash", "-c", `ssh() { shift; bash -c "$*"; }; `+line)
+			shell.Dir = t.TempDir()
+			out, err := shell.CombinedOutput()
+			if string(out) != unit || err != nil {
+				t.Errorf("%s: %s runs as %q, %v", kind, line, out, err)
+			}
+			if files, _ := os.ReadDir(shell.Dir); len(files) > 0 {
+				t.Errorf("%s: %s ran what it names", kind, line)
+			}
 		}
 	}
 }

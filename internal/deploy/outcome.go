@@ -133,7 +133,7 @@ func withJournal(err error, t Target, after Facts, id string) error {
 	if !after.Systemd || errors.As(err, &units) || addressOf(t).Kind == Local { // where the user has seen it
 		return err
 	}
-	return &fixableError{err: err, next: addressOf(t).onTarget("journalctl -u fleet-activate-" + id)}
+	return &fixableError{err: err, next: addressOf(t).onTarget("journalctl", "-u", "fleet-activate-"+id)}
 }
 
 // UnitsFailedError says that units failed that had not failed before.

@@ -84,7 +84,7 @@ func (r Result) nextCommand() string {
 	case errors.As(r.Err, &full):
 		return full.Free
 	case errors.As(r.Err, &units):
-		return address.onTarget("journalctl -b -u " + units.Units[0])
+		return address.onTarget("journalctl", "-b", "-u", units.Units[0])
 	case r.Phase == Reach && remote && !errors.As(r.Err, &key) && !errors.As(r.Err, &busy):
 		return address.onTarget("true")
 	case r.Phase == Build:

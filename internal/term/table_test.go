@@ -1,6 +1,7 @@
 package term
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"unicode"
@@ -28,6 +29,24 @@ func TestTable(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Talk may name what a machine named: nothing in it moves the cursor, sets a
+// title or rings.
+func TestTalkIsClean(t *testing.T) {
+	const foreign = "\x1b]0;title\a\u009b31m\rone\ntwo"
+	for name, say := range map[string]func(*Streams){
+		"say":     func(s *Streams) { s.Say("unit %s", foreign) },
+		"murmur":  func(s *Streams) { s.Murmur("unit %s", foreign) },
+		"warn":    func(s *Streams) { s.Warn("unit %s", foreign) },
+		"problem": func(s *Streams) { s.Problem(errors.New("unit " + foreign)) },
+	} {
+		var b strings.Builder
+		say(&Streams{Err: &b})
+		if got := b.String(); !strings.HasSuffix(got, "unit ]0;title31mone\ntwo\n") {
+			t.Errorf("%s prints %q", name, got)
+		}
 	}
 }
 

@@ -66,10 +66,17 @@ func (s *Streams) size() (width, height int) {
 	return 80, 24
 }
 
-// Say prints one line of talk.
+// Say prints one line of talk. It may hold foreign text, which is made safe.
 func (s *Streams) Say(format string, args ...any) {
 	if !s.Quiet {
-		s.print(fmt.Sprintf(format+"\n", args...))
+		s.print(cleanLines(fmt.Sprintf(format+"\n", args...)))
+	}
+}
+
+// Murmur is Say for what only somebody who asked for it wants to read.
+func (s *Streams) Murmur(format string, args ...any) {
+	if !s.Quiet {
+		s.print(s.Paint(Faint, cleanLines(fmt.Sprintf(format, args...))) + "\n")
 	}
 }
 
