@@ -2,11 +2,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/signal"
+	"os/user"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -56,8 +59,21 @@ func run() int {
 		Now:      time.Now,
 		Version:  buildVersion(),
 		Hostname: hostname,
+		User:     userName(),
 		Root:     os.Geteuid() == 0,
 	}, os.Args[1:])
+}
+
+// userName is what whoever runs this is called: by the environment, which sudo
+// and the user can set, or by the system.
+func userName() string {
+	if name := cmp.Or(os.Getenv("USER"), os.Getenv("LOGNAME")); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Getuid())
 }
 
 func buildVersion() string {

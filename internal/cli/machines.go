@@ -96,7 +96,7 @@ func (s *session) deployOptions() deploy.Options {
 		Dial:       s.dial,
 		MachineKey: s.machineKey,
 		Secret:     s.secretOf,
-		Owner:      s.Getenv("USER") + "@" + s.Hostname,
+		Owner:      s.User + "@" + s.Hostname,
 		Root:       s.Root,
 		Terminal:   s.Streams.Lend,
 		Now:        s.Now,

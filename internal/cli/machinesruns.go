@@ -54,7 +54,10 @@ Runs are kept for a month, the last 20 longer, never more than 200.`,
 }
 
 func (a *App) listRuns() error {
-	runs := deploy.ListRuns(a.runs())
+	runs, err := deploy.ListRuns(a.runs())
+	if err != nil {
+		return err
+	}
 	if a.config.JSON {
 		return a.writeJSON(runs)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -102,7 +103,9 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags.StringVar(&o.page, "html", "", "write at the end a page into this file that shows what took how long")
 	_ = cmd.MarkFlagFilename("html", "html")
 	_ = cmd.RegisterFlagCompletionFunc("goal", cobra.FixedCompletions(goals(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("build-host", a.completeMachines)
+	_ = cmd.RegisterFlagCompletionFunc("build-host", a.completeMachineNames)
+	_ = cmd.RegisterFlagCompletionFunc("batch", cobra.FixedCompletions([]string{"1,25%,rest"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("role-order", a.completeRoleList)
 	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeRuns)
 	return cmd
 }
@@ -133,6 +136,12 @@ func (o updateOptions) settings() (deploy.Settings, error) {
 	}
 	if o.page != "" && (o.goal == goalBuild || o.dryRun) {
 		return wrong("--html draws a run, and no run of it is recorded: leave out --goal build and --dry-run")
+	}
+	if o.limitEval < 0 {
+		return wrong("--limit-eval is %d, and must be at least 1, or 0 for --jobs", o.limitEval)
+	}
+	if o.maxFailures < -1 {
+		return wrong("--max-failures is %d, and must be at least 0, or -1 for any number", o.maxFailures)
 	}
 	if o.reboot && s.Goal != deploy.Switch && s.Goal != deploy.Boot {
 		return wrong("--reboot goes with the goals switch and boot, not with %s", o.goal)
@@ -166,6 +175,7 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 		p = a.progress()
 	}
 	p.get().Set("evaluating", "the fleet", "")
+	a.config.Jobs = cmp.Or(o.limitEval, a.config.Jobs)
 	// Of all machines the first ones need not wait for the last.
 	s, err := a.openFor(ctx, args, false, true)
 	if err != nil {
@@ -184,9 +194,6 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 	}
 	if m, known := s.fleet.Machines[settings.BuildHost]; known {
 		settings.BuildHost = s.fleet.DeployOf(m.Name, nil).TargetHost
-	}
-	if o.limitEval > 0 {
-		s.loader.Workers = o.limitEval
 	}
 	p.get().Remove("evaluating")
 	evaluating, cancel := context.WithCancel(ctx)
@@ -312,7 +319,10 @@ func (s *session) record(o *deploy.Options, machines []string, waves map[string]
 	o.Record, err = deploy.CreateRecord(s.runs(), deploy.Header{
 		ID: o.Run, Started: s.Now(), Owner: o.Owner, Flake: s.fleet.Ref, Settings: o.Settings, Machines: machines, Waves: waves,
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("%w; --state-dir names another folder for it", err)
+	}
+	return nil
 }
 
 // runUpdate runs a deploy and shows how it ended.

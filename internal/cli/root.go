@@ -25,8 +25,8 @@ type App struct {
 	Dir     string
 	Now     func() time.Time
 	Version string
-	// Hostname is the name of this computer.
-	Hostname string
+	// Hostname is the name of this computer, User that of whoever works at it.
+	Hostname, User string
 	// Root says that the process may do everything.
 	Root bool
 
@@ -76,6 +76,7 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 		app.initCmd(), app.versionCmd(), exitCodesTopic(),
 	)
 	explainExit(root)
+	completeFlags(root)
 	return root
 }
 

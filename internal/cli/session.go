@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/ssh"
 	"github.com/crs58/fleet/internal/term"
-	"github.com/spf13/cobra"
 )
 
 // session is a loaded flake with what the rooms below need to work on it.
@@ -180,29 +178,4 @@ func (s *session) identitiesFor(ctx context.Context, layout secrets.Layout) (*se
 
 func (a *App) secretsEnv() secrets.Env {
 	return secrets.Env{Getenv: a.Getenv, Home: a.Home, Environ: a.Environ, Darwin: runtime.GOOS == "darwin"}
-}
-
-// quietly opens the flake for a completion; nil means that nothing is offered.
-func (a *App) quietly(cmd *cobra.Command) *session {
-	if err := a.configure(cmd); err != nil {
-		return nil
-	}
-	a.Streams.Err, a.Streams.Quiet = io.Discard, true
-	s, err := a.open(cmd.Context())
-	if err != nil {
-		return nil
-	}
-	return s
-}
-
-// completeMachines offers the names and tags of machines.
-func (a *App) completeMachines(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var offers []string
-	if s := a.quietly(cmd); s != nil {
-		offers = inventory.All(&s.fleet.Inventory)
-		for _, tag := range inventory.Tags(&s.fleet.Inventory) {
-			offers = append(offers, "tag:"+tag)
-		}
-	}
-	return offers, cobra.ShellCompDirectiveNoFileComp
 }

@@ -271,7 +271,7 @@ sops/users/NAME/key.json. It can be repeated; nothing is ever replaced.`,
 			return a.keysInit(cmd.Context(), user, commit)
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "", "your name in the fleet (default: $USER)")
+	cmd.Flags().StringVar(&user, "user", "", "your name in the fleet (default: that of your login)")
 	cmd.Flags().BoolVar(&commit, "commit", false, "make one git commit of what was written")
 	return cmd
 }
@@ -290,7 +290,7 @@ func (a *App) keysInit(ctx context.Context, user string, commit bool) error {
 	defer done()
 	report, err := values.KeysInit(ctx, vars.KeysInitOptions{
 		IdentityFile: a.secretsEnv().DefaultIdentityFile(),
-		User:         cmp.Or(user, a.Getenv("USER")),
+		User:         cmp.Or(user, a.User),
 		Commit:       commit,
 	})
 	if err != nil {

@@ -74,7 +74,7 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 	for _, name := range []string{"regenerate", "keep", "publish", "generator"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, a.completeGeneratorList)
 	}
-	_ = cmd.RegisterFlagCompletionFunc("take", a.completeMachines)
+	_ = cmd.RegisterFlagCompletionFunc("take", a.completeMachineNames)
 	return cmd
 }
 

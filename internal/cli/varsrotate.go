@@ -111,12 +111,7 @@ func (a *App) completeGenerators(cmd *cobra.Command, args []string, prefix strin
 // completeGeneratorList offers the generators of the machines that are typed
 // already, after the commas before as well.
 func (a *App) completeGeneratorList(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	names := a.generatorsOf(cmd, args)
-	before := prefix[:strings.LastIndex(prefix, ",")+1]
-	for i := range names {
-		names[i] = before + names[i]
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	return completeList(a.generatorsOf(cmd, args), prefix)
 }
 
 // generatorsOf are those of the machines that are typed already.

@@ -38,7 +38,7 @@ type Config struct {
 	Quiet bool `mapstructure:"quiet"`
 	// Verbose shows what Nix says.
 	Verbose bool `mapstructure:"verbose"`
-	// CacheDir and StateDir hold evaluation results and logs.
+	// CacheDir holds evaluation results, StateDir logs and the records of runs.
 	CacheDir string `mapstructure:"cache-dir"`
 	StateDir string `mapstructure:"state-dir"`
 }
@@ -53,7 +53,7 @@ func Flags(fs *pflag.FlagSet) {
 	fs.BoolP("quiet", "q", false, "print results, warnings and errors only ($FLEET_QUIET)")
 	fs.BoolP("verbose", "v", false, "show what Nix says ($FLEET_VERBOSE)")
 	fs.String("cache-dir", "", "folder for evaluation results ($FLEET_CACHE_DIR)")
-	fs.String("state-dir", "", "folder for logs ($FLEET_STATE_DIR)")
+	fs.String("state-dir", "", "folder for logs and the records of runs ($FLEET_STATE_DIR)")
 }
 
 // Load merges the settings. dir is where fleet.yaml is looked for; getenv and

@@ -215,14 +215,22 @@ func takeRecord(folder, name string, now time.Time, rollback bool) (*Record, *Hi
 	return r, history, nil
 }
 
-// Runs are the names of the recorded runs, the latest first.
+// Runs are the names of the recorded runs, the latest first, as far as they can
+// be told.
 func Runs(folder string) []string {
-	entries, _ := os.ReadDir(folder)
-	var names []string
+	names, _ := runNames(folder)
+	return names
+}
+
+func runNames(folder string) (names []string, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Unwrap(err) // whoever asks names the folder
+	}
 	for _, e := range slices.Backward(entries) {
 		names = append(names, e.Name())
 	}
-	return names
+	return names, nil
 }
 
 // NoRecordError says that there is no record of a run, or several of that name.

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,9 +41,13 @@ const (
 )
 
 // ListRuns tells of the recorded runs, the latest first.
-func ListRuns(folder string) []Run {
+func ListRuns(folder string) ([]Run, error) {
 	list := []Run{}
-	for _, name := range Runs(folder) {
+	names, err := runNames(folder)
+	if err != nil {
+		return nil, fmt.Errorf("read the runs in %s: %w", folder, err)
+	}
+	for _, name := range names {
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
@@ -53,7 +58,7 @@ func ListRuns(folder string) []Run {
 		}
 		list = append(list, h.Run())
 	}
-	return list
+	return list, nil
 }
 
 // Run is the history in short.

@@ -185,7 +185,11 @@ func TestListRuns(t *testing.T) {
 	working := newRecord(t, folder, "20260103-working", "a")
 	defer working.file.Close()
 	var got []string
-	for _, r := range ListRuns(folder) {
+	list, err := ListRuns(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list {
 		got = append(got, r.ID+": "+string(r.Outcome)+": "+strings.Replace(r.Text, folder, "", 1))
 	}
 	want := []string{
@@ -196,8 +200,8 @@ func TestListRuns(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if list := ListRuns(filepath.Join(folder, "none")); list == nil || len(list) > 0 {
-		t.Errorf("%v", list)
+	if list, err := ListRuns(filepath.Join(folder, "none")); list == nil || len(list) > 0 || err != nil {
+		t.Errorf("%v, %v", list, err)
 	}
 }
 

@@ -214,6 +214,26 @@ func Tags(inv *flake.Inventory) []string {
 	return slices.Sorted(maps.Keys(tags))
 }
 
+// Terms lists the simplest selections: every machine, tag and class, and every
+// role that a machine has.
+func Terms(inv *flake.Inventory) []string {
+	terms := All(inv)
+	for _, tag := range Tags(inv) {
+		terms = append(terms, "tag:"+tag)
+	}
+	for _, class := range []flake.Class{flake.Darwin, flake.NixOS} {
+		if len(match(inv, func(m flake.Machine) bool { return m.Class == class })) > 0 {
+			terms = append(terms, "class:"+string(class))
+		}
+	}
+	for _, role := range Roles(inv) {
+		if names, err := roleMachines(inv, role); err == nil && len(names) > 0 {
+			terms = append(terms, "role:"+role)
+		}
+	}
+	return terms
+}
+
 func glob(pattern, name string) bool {
 	ok, err := path.Match(pattern, name)
 	return err == nil && ok

@@ -82,6 +82,23 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// What is offered selects something.
+func TestTerms(t *testing.T) {
+	inv := fixture()
+	inv.Instances["zerotier-local"].Roles["moon"] = &flake.Role{}
+	terms := Terms(inv)
+	for _, term := range terms {
+		if _, err := Select(inv, term); err != nil {
+			t.Errorf("%s: %v", term, err)
+		}
+	}
+	want := "argentum argentum2 cinnabar electrum stibnite tag:all tag:controller tag:darwin tag:nixos tag:spare tag:vps tag:workstation" +
+		" class:darwin class:nixos role:zerotier-local/controller role:zerotier-local/peer"
+	if got := strings.Join(terms, " "); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
 func TestNames(t *testing.T) {
 	for _, tt := range []struct{ exprs, want []string }{
 		{[]string{"cinnabar", " web1 "}, []string{"cinnabar", "web1"}},

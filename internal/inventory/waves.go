@@ -124,13 +124,14 @@ func listedLevels(inv *flake.Inventory, names, roles []string) (map[string]int, 
 			}
 		}
 		if !known {
-			return nil, fmt.Errorf("no instance has a role %s%s", wanted, flake.DidYouMean(wanted, roleNames(inv)))
+			return nil, fmt.Errorf("no instance has a role %s%s", wanted, flake.DidYouMean(wanted, Roles(inv)))
 		}
 	}
 	return levels, nil
 }
 
-func roleNames(inv *flake.Inventory) []string {
+// Roles lists the roles of all instances, sorted: ROLE and INSTANCE/ROLE.
+func Roles(inv *flake.Inventory) []string {
 	var names []string
 	for name, instance := range inv.Instances {
 		for role := range instance.Roles {
