@@ -79,7 +79,7 @@ func (d *Deployer) diff(ctx context.Context, m Machine, diff *Diff) (Phase, erro
 		return Reach, err
 	}
 	d.emit(m.Name, Reach, Done, "")
-	diff.From, diff.To, diff.Notes = facts.System, out, notes(facts)
+	diff.From, diff.To, diff.Notes = facts.System, out, notes(m.Name, facts)
 	if facts.Profile == facts.System {
 		diff.Generation = facts.Generation
 	}

@@ -20,8 +20,9 @@ type Facts struct {
 	Generation int    `json:"generation,omitempty"`
 	// Created is when the generation was made, by the machine's clock.
 	Created time.Time `json:"created,omitzero"`
-	// Activating is a system whose activation was begun in a folder that stands
-	// for a machine, and has not succeeded.
+	// Activating is a system whose activation has not ended, where a process of
+	// ours supervises it: in a folder that stands for a machine and on this
+	// computer.
 	Activating string `json:"activating,omitempty"`
 	// Deploy is the deploy that is under way.
 	Deploy *Underway `json:"deploy,omitempty"`
@@ -130,6 +131,8 @@ func parseFacts(text string) (Facts, error) {
 			facts.Profile = value
 		case "created":
 			facts.Created = parseTime(value)
+		case "activating":
+			facts.Activating = value
 		case "deploy":
 			under.ID = value
 		case "deployout":

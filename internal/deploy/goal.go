@@ -31,9 +31,9 @@ func (g Goal) Changes() bool { return g != DryActivate && g != Push }
 func (g Goal) reached(f Facts, out string) bool {
 	switch g {
 	case Test:
-		return f.System == out && f.Deploy == nil
+		return f.System == out && f.Activating == "" && f.Deploy == nil
 	case Boot:
-		return f.Profile == out && f.Deploy == nil
+		return f.Profile == out && f.Activating == "" && f.Deploy == nil
 	case Reboot:
 		return f.runs(out) && (f.Booted == "" || f.Booted == out)
 	case DryActivate:

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -124,6 +125,16 @@ func TestSupervise(t *testing.T) {
 	}
 	system := addSystem(t)
 	target := &newLocalTarget(flake.NixOS, true, nil).scripted
+	// What drivers whose clocks are ahead have left, and one that was killed.
+	const states = "/var/lib/fleet"
+	for i := range 6 {
+		if err := os.MkdirAll(fmt.Sprintf("%s/20990101-%d", states, i), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := target.mark(t.Context(), system); err != nil {
+		t.Fatal(err)
+	}
 	a := Activation{ID: "20260101-test", Class: flake.NixOS, Out: system, Goal: Switch, Owner: "me", Token: "token", Limit: time.Minute, Window: time.Minute}
 	err := target.Begin(t.Context(), a)
 	if err != nil {
@@ -170,6 +181,14 @@ func TestSupervise(t *testing.T) {
 	facts, err := target.Inspect(t.Context(), "", "")
 	if err != nil || !facts.runs(system) || facts.Generation != 1 {
 		t.Errorf("after: %+v, %v", facts, err)
+	}
+	for _, id := range []string{a.ID, late.ID} {
+		if _, err := os.Stat(filepath.Join(states, id, "result")); err != nil {
+			t.Errorf("the end of %s is not kept: %v", id, err)
+		}
+	}
+	if kept, err := filepath.Glob(states + "/2*"); err != nil || len(kept) != 5 {
+		t.Errorf("it keeps %q (%v), want five", kept, err)
 	}
 }
 

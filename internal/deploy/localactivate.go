@@ -49,6 +49,9 @@ func (t *localTarget) Begin(ctx context.Context, a Activation) error {
 			return err
 		}
 	}
+	if err := t.mark(ctx, a.Out); err != nil {
+		return err
+	}
 	t.failed = append(before.FailedUnits, before.restarting...)
 	on := &localGround{t: t, class: a.Class, limit: a.Limit}
 	t.activation = newOwnActivation(a, on)
@@ -58,6 +61,15 @@ func (t *localTarget) Begin(ctx context.Context, a Activation) error {
 		}
 		return on.apply(a.Out, string(Test))
 	})
+	return nil
+}
+
+// mark notes on this computer that a system's activation has begun, or, of none,
+// that it has ended.
+func (t *scripted) mark(ctx context.Context, system string) error {
+	if _, err := t.output(ctx, markScript, nil, system); err != nil {
+		return fmt.Errorf("note how the activation on this computer stands: %w", err)
+	}
 	return nil
 }
 
@@ -187,7 +199,11 @@ func (g *localGround) say(text string) {
 	})
 }
 
-func (g *localGround) end() {}
+func (g *localGround) end() {
+	if err := g.t.mark(context.Background(), ""); err != nil {
+		g.say(err.Error())
+	}
+}
 
 // run runs a command as root, at the terminal, and gives its exit status. It
 // belongs to the terminal's foreground, so that it can ask for something there;

@@ -2,9 +2,11 @@ package deploy_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -218,4 +220,70 @@ func TestLocalRebuild(t *testing.T) {
 	o.OnEvent = events.on
 	wantState(t, newDeployer(t, o).Update(ctx, local("mac")), "mac", deploy.Done)
 	want("7", "mac", "sudo mac/sw/bin/darwin-rebuild activate", "sudo "+set+"--set mac")
+}
+
+// cutOffEnv marks a process that deploys to this computer and is to be killed; it
+// holds the machine as JSON.
+const cutOffEnv = "FLEET_TEST_CUT_OFF"
+
+// Of an activation on this computer whose process was killed the next status
+// tells, and the next update begins it anew.
+func TestLocalCutOff(t *testing.T) {
+	const begun = "/run/begun"
+	o := options(newNix(t), &recorder{})
+	if text := os.Getenv(cutOffEnv); text != "" {
+		var m deploy.Machine
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		o.OnEvent = func(e deploy.Event) {
+			if e.Phase == deploy.Confirm && e.State == deploy.Started {
+				must(t, os.WriteFile(begun, nil, 0o600))
+				time.Sleep(time.Hour) // its killer is near
+			}
+		}
+		newDeployer(t, o).Update(t.Context(), []deploy.Machine{m})
+		t.Fatal("it was not killed")
+	}
+	if !deploy.InComputer(t) {
+		return
+	}
+	tops := flakeOf(t, newNix(t), map[string]system{
+		"before": {version: "1"},
+		"during": {version: "2", before: "echo > " + begun + "; sleep 600"},
+		"after":  {version: "3"},
+	})
+	local := func(name string) []deploy.Machine {
+		return []deploy.Machine{machine("here", flake.NixOS, "local", tops[name])}
+	}
+	wantState(t, newDeployer(t, o).Update(t.Context(), local("before")), "here", deploy.Done)
+	for _, name := range []string{"during", "after"} {
+		text, err := json.Marshal(local(name)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLocalCutOff$")
+		cmd.Env = append(os.Environ(), cutOffEnv+"="+string(text))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, func() bool { _, err := os.Stat(begun); return err == nil })
+		must(t, os.Remove(begun))
+		must(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+
+		d := newDeployer(t, o)
+		status := d.Status(t.Context(), local("before"))[0]
+		notes := strings.Join(status.Notes, "; ")
+		if want := "the activation of " + tops[name].OutPath + " has not ended; if it was cut off, `fleet machines update here` begins anew"; status.Verdict != deploy.Differs || !strings.Contains(notes, want) {
+			t.Errorf("%s: it %s: %s; want %q", name, status.Verdict, notes, want)
+		}
+		if temporary := "it does not run its generation 1"; strings.Contains(notes, temporary) != (name == "after") {
+			t.Errorf("%s: whether %s is not told: %s", name, temporary, notes)
+		}
+		wantState(t, d.Update(t.Context(), local("before")), "here", deploy.Done)
+		if status := d.Status(t.Context(), local("before"))[0]; !status.Good() || len(status.Notes) > 0 {
+			t.Errorf("%s: after the next update: %+v", name, status)
+		}
+	}
 }

@@ -33,6 +33,8 @@ var (
 	watchScript string
 	//go:embed script/decide.sh
 	decideScript string
+	//go:embed script/mark.sh
+	markScript string
 	//go:embed script/adopt.sh
 	adoptScript string
 )

@@ -125,7 +125,7 @@ func (d *Deployer) statusOf(ctx context.Context, m Machine) Status {
 	if m.Details != nil {
 		s.Key = d.keyState(ctx, m, s.Found)
 	}
-	s.Notes = notes(s.Found)
+	s.Notes = notes(m.Name, s.Found)
 	if s.Secrets, err = d.secretsOn(ctx, m, s.Found); err != nil {
 		s.Notes = append(s.Notes, "its secrets cannot be looked at: "+err.Error())
 	}
@@ -204,10 +204,10 @@ func verdict(found Facts, declared string) Verdict {
 }
 
 // notes are findings that a table has no column for.
-func notes(found Facts) []string {
+func notes(machine string, found Facts) []string {
 	var notes []string
 	if found.Activating != "" {
-		notes = append(notes, "an activation of "+found.Activating+" is under way or has failed")
+		notes = append(notes, fmt.Sprintf("the activation of %s has not ended; if it was cut off, `%s` begins anew", found.Activating, updateCommand(machine)))
 	}
 	switch under := found.Deploy; {
 	case under == nil:

@@ -22,6 +22,7 @@ if [ -n "$link" ]; then
   say profile "$(readlink "$link")"
   say created "$(stat -c %Y "$link" 2>/dev/null || stat -f %m "$link")"
 fi
+say activating "$(cat "$run/fleet-activating" 2>/dev/null)"
 deploy=$(cat "$state/current" 2>/dev/null)
 if [ -n "$deploy" ]; then
   say deploy "$deploy"

@@ -123,12 +123,14 @@ tidy() {
       systemctl daemon-reload
     fi
   fi
-  # The names begin with a time: the last five are kept.
-  for old in "$state"/[0-9]*; do echo "$old"; done | sort -r | tail -n +6 | while read -r old; do
+  # The last five are kept. Their names tell no order, they have the times of
+  # different drivers.
+  # shellcheck disable=SC2012 # the names are ours
+  ls -td "$state"/[0-9]* | tail -n +6 | while read -r old; do
     [ "$old" = "$dir" ] || rm -rf "$old"
   done
-  rm -f "$state/current"
-  rm -rf "$live" "$run/fleet/$id.pid"
+  rm -rf "$live" "$run/fleet-activating"
+  rm -f "$state/current" "$run/fleet/$id.pid" # from here on another deploy may begin
   exit 0
 }
 

@@ -24,9 +24,10 @@ alive() {
     kill -0 "$(cat "$run/fleet/$id.pid" 2>/dev/null)" 2>/dev/null
   fi
 }
-# The state is read before the output, so that an end means that all output is there.
+# The state is read before the output, so that an end means that all output is
+# there. It is one only when another deploy may begin.
 state() {
-  if [ -f "$dir/result" ]; then
+  if [ -f "$dir/result" ] && [ "$(cat "$state/current" 2>/dev/null)" != "$id" ]; then
     echo "ended $(cat "$dir/result")"
   else
     echo "running $(cat "$run/fleet/$id/phase" 2>/dev/null || echo activating) $(cat "$dir/code" 2>/dev/null)"
