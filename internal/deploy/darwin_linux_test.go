@@ -1,9 +1,11 @@
 package deploy_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
@@ -21,9 +23,15 @@ func TestDarwin(t *testing.T) {
 		on(t, h, "mkdir", "-p", "/Library/LaunchDaemons", "/usr/local/bin", "/tmp/fake")
 		put(t, h, "/tmp/fake/uname", []byte("#!/bin/sh\necho Darwin\n"), 0o755)
 		put(t, h, "/tmp/fake/caffeinate", []byte("#!/bin/sh\necho \"caffeinate $1 $2\" >> /var/log/activations\n"), 0o755)
+		put(t, h, "/tmp/fake/date", []byte("#!/bin/sh\n[ \"$*\" = +%s ] || exec /bin/busybox date \"$@\"\necho $(($(/bin/busybox date +%s) + $(cat /tmp/jump)))\n"), 0o755)
+		put(t, h, "/tmp/fake/sysctl", []byte("#!/bin/sh\n[ \"$*\" = '-n kern.boottime' ] || exit 1\necho \"{ sec = $(($(date +%s) - $(cut -d . -f 1 /proc/uptime))), usec = 4711 } Tue Nov 14 22:13:20 2023\"\n"), 0o755)
+		put(t, h, "/tmp/jump", []byte("0"), 0o644)
 		// /usr belongs to the driver's computer: what is to be hidden or added lies
 		// over it.
 		on(t, h, "sh", "-c", "mount --bind /tmp/fake/uname /usr/bin/uname; mkdir -p /tmp/none; for p in /usr/bin/setsid; do mount --bind /dev/null $p; done; ln -s /tmp/fake/caffeinate /run/caffeinate")
+		on(t, h, "sh", "-c", `mount --bind /tmp/fake/date /usr/bin/date
+			mkdir -p /nix/var/nix/profiles/default/bin; ln -s /tmp/fake/sysctl /nix/var/nix/profiles/default/bin
+			! p=$(command -v sysctl) || mount --bind /tmp/fake/sysctl "$p"`)
 	}
 	x := newNix(t)
 	tops := flakeOf(t, x, map[string]system{
@@ -55,6 +63,12 @@ func TestDarwin(t *testing.T) {
 			}
 			if got := on(t, h, "stat", "-c", "%a.%U", plist); got != "644.root" {
 				t.Errorf("its file is %s", got)
+			}
+			// Its clock jumps by a day.
+			put(t, h, "/tmp/jump", []byte("86400"), 0o644)
+			other := result(t, newDeployer(t, sshOptions(x, &recorder{}, n)).Update(t.Context(), machines("2")[:1]), h.Name)
+			if busy, ok := errors.AsType[*deploy.BusyError](other.Err); !ok || busy.Age > time.Hour {
+				t.Errorf("another deploy is told %v", other.Err)
 			}
 		}
 	}}

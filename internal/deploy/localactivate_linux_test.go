@@ -194,6 +194,7 @@ func TestLocalRebuild(t *testing.T) {
 
 	// A Mac: neither check nor --dry-run, which activate.
 	program("uname", "#!/bin/sh\necho Darwin\n")
+	program("sysctl", "#!/bin/sh\necho '{ sec = 1700000000, usec = 0 } Tue Nov 14 22:13:20 2023'\n")
 	if plan := newDeployer(t, o).Plan(t.Context(), local("mac")); plan.Steps[0].Err != nil {
 		t.Error(plan.Steps[0].Err)
 	}

@@ -47,7 +47,13 @@ const prelude = searchPath + `export LC_ALL=C
 state=/var/lib/fleet
 run=/run
 [ -d "$run" ] || run=/var/run
-uptime_seconds() { if [ -r /proc/uptime ]; then cut -d . -f 1 /proc/uptime; else date +%s; fi; }
+uptime_seconds() {
+  if [ "$(uname -s)" = Darwin ]; then # whose clock takes the time of its boot along when it jumps
+    echo "$(($(date +%s) - $(sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/')))"
+  else
+    cut -d . -f 1 /proc/uptime
+  fi
+}
 `
 
 // searchPath is the part of prelude that is good for other programs too.
