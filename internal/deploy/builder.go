@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/crs58/fleet/internal/nix"
 	"github.com/crs58/fleet/internal/ssh"
@@ -15,29 +17,46 @@ import (
 // Here is the build host that this computer is, whatever a flake says.
 const Here = "localhost"
 
-// builder is a host that builds for machines. Its connection is shared.
+// builder is a host that builds for machines, which share its connection.
 type builder struct {
-	t *sshTarget
+	name string
+	dial func(context.Context) (*ssh.Conn, error)
 
-	mu    sync.Mutex // guards the opening of connection and store
-	store string
+	mu sync.Mutex
+	// hosts has a host for each connection; the last one's is in use, those before
+	// were lost. Whoever has one of them is not disturbed by a later one.
+	hosts []*sshTarget
 }
 
-// open connects to the host and gives the URI of its store.
-func (b *builder) open(ctx context.Context) (string, error) {
+// open gives the host, over a new connection if there is none or it was lost.
+func (b *builder) open(ctx context.Context) (*sshTarget, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.store != "" && b.t.alive() {
-		return b.store, nil
+	if n := len(b.hosts); n > 0 && b.hosts[n-1].alive() {
+		return b.hosts[n-1], nil
 	}
-	err := b.t.Connect(ctx)
+	host := newSSHTarget(b.name, b.dial, 0)
+	err := host.Connect(ctx)
 	if err == nil {
-		b.store, err = b.t.Store(ctx)
+		_, err = host.Store(ctx) // it changes no more, and may be used many times at once
 	}
 	if err != nil {
-		return "", fmt.Errorf("reach the build host: %w", err)
+		_ = host.Close()
+		return nil, fmt.Errorf("reach the build host: %w", err)
 	}
-	return b.store, nil
+	b.hosts = append(b.hosts, host)
+	return host, nil
+}
+
+func (b *builder) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all error
+	for _, host := range b.hosts {
+		all = errors.Join(all, host.Close())
+	}
+	b.hosts = nil
+	return all
 }
 
 // builder gives the host that builds for a machine; nil for this computer, and
@@ -65,14 +84,14 @@ func (w *way) builder() (b *builder, self bool, err error) {
 	case a.Kind != SSH:
 		return nil, false, fmt.Errorf("the build host %s is no host behind SSH", address)
 	}
-	if _, ok := w.t.(shell); !ok {
+	if _, ok := w.t.(comparer); !ok {
 		return nil, false, fmt.Errorf("%s is no machine that another can copy to: build for it here (--build-host %s)", w.t, Here)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.builders[a.String()] == nil {
 		dial := func(ctx context.Context) (*ssh.Conn, error) { return d.o.Dial(ctx, d.o.Names[address], a.SSH) }
-		d.builders[a.String()] = &builder{t: newSSHTarget(a.String(), dial, d.o.Timeouts.Reach)}
+		d.builders[a.String()] = &builder{name: a.String(), dial: dial}
 	}
 	return d.builders[a.String()], false, nil
 }
@@ -88,7 +107,7 @@ func (w *way) buildHost(s Step) (string, error) {
 	case self:
 		return w.t.String(), err
 	case b != nil:
-		return b.t.name, err
+		return b.name, err
 	}
 	return "", err
 }
@@ -100,44 +119,62 @@ func (w *way) build(ctx context.Context) error {
 	case err != nil:
 		return err
 	case self:
-		return w.buildIn(ctx, w.t.String(), w.t.Store)
+		return w.buildIn(ctx, w.t.String(), func(context.Context) (Target, error) { return w.t, nil }, w.reconnect)
 	case b != nil:
-		return w.buildIn(ctx, b.t.name, b.open)
+		open := func(ctx context.Context) (Target, error) { return b.open(ctx) }
+		return w.buildIn(ctx, b.name, open, func(context.Context) error { return nil })
 	}
 	return w.d.build(ctx, w.s)
 }
 
-// buildIn builds in the store of another host, which is given the derivation.
-func (w *way) buildIn(ctx context.Context, host string, open func(context.Context) (string, error)) error {
+// buildIn builds in the store of another host, which is given the derivation. A
+// connection that is lost meanwhile is made anew: Nix goes on where it was.
+func (w *way) buildIn(ctx context.Context, name string, open func(context.Context) (Target, error), reopen func(context.Context) error) error {
 	d, s := w.d, w.s
 	return d.during(ctx, Build, func() error {
-		d.emit(s.Machine, Build, Started, "on "+host)
-		store, err := open(ctx)
+		d.emit(s.Machine, Build, Started, "on "+name)
+		opened := false
+		try := func() error {
+			host, err := open(ctx)
+			if err != nil {
+				return err
+			}
+			opened = true
+			return w.tryBuildIn(ctx, host)
+		}
+		err := w.retry(ctx, Build, try, func(err error) bool { return !opened || !unreachable(err) }, reopen)
 		if err != nil {
 			return err
-		}
-		if store == "" { // this computer is the machine
-			if _, err := d.o.Nix.Build(ctx, d.buildRequest(s.Machine, s.Wanted.DrvPath)); err != nil {
-				return buildError(s.Wanted.OutPath, err)
-			}
-			d.emit(s.Machine, Build, Done, s.Wanted.OutPath)
-			return nil
-		}
-		err = d.o.Nix.Copy(ctx, nix.CopyRequest{
-			To: store, Paths: []string{s.Wanted.DrvPath}, NoCheckSigs: true, SubstituteOnDestination: true, OnEvent: d.nixEvents(s.Machine, Build),
-		})
-		if err != nil {
-			return fmt.Errorf("hand the derivation of %s to %s: %w", s.Wanted.OutPath, host, err)
-		}
-		_, err = d.o.Nix.Build(ctx, nix.BuildRequest{
-			Store: store, Installables: []string{s.Wanted.DrvPath + "^*"}, OnEvent: d.nixEvents(s.Machine, Build),
-		})
-		if err != nil {
-			return fmt.Errorf("build %s on %s: %w", s.Wanted.OutPath, host, err)
 		}
 		d.emit(s.Machine, Build, Done, s.Wanted.OutPath)
 		return nil
 	})
+}
+
+func (w *way) tryBuildIn(ctx context.Context, host Target) error {
+	d, s := w.d, w.s
+	store, err := host.Store(ctx)
+	if err != nil {
+		return err
+	}
+	request := d.buildRequest(s.Machine, s.Wanted.DrvPath)
+	request.Store = store
+	if store == "" { // this computer is the machine
+		if _, err := d.o.Nix.Build(ctx, request); err != nil {
+			return buildError(s.Wanted.OutPath, err)
+		}
+		return nil
+	}
+	err = d.o.Nix.Copy(ctx, nix.CopyRequest{
+		To: store, Paths: []string{s.Wanted.DrvPath}, NoCheckSigs: true, SubstituteOnDestination: true, OnEvent: request.OnEvent,
+	})
+	if err != nil {
+		return w.storeError(ctx, host, fmt.Sprintf("hand the derivation of %s to %s", s.Wanted.OutPath, host), err)
+	}
+	if _, err = d.o.Nix.Build(ctx, request); err != nil {
+		return w.storeError(ctx, host, fmt.Sprintf("build %s on %s", s.Wanted.OutPath, host), err)
+	}
+	return nil
 }
 
 // transferred is how many paths go from a build host to a machine in one piece:
@@ -147,46 +184,67 @@ const transferred = 64
 // transfer brings the system from the build host to the machine, through us.
 // Nothing of it touches a disk here.
 func (w *way) transfer(ctx context.Context, b *builder) error {
-	out := w.s.Wanted.OutPath
-	list, err := b.t.output(ctx, `exec nix-store --query --requisites "$1"`, nil, out)
-	if err != nil {
-		return fmt.Errorf("ask %s what %s needs: %w", b.t.name, out, err)
-	}
-	paths := strings.Fields(list) // what others need comes before them
-	store, err := w.t.Store(ctx)
+	from, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
-	present, err := w.d.o.Nix.PathInfo(ctx, store, paths...)
+	to := w.t.(comparer) // builder has seen to that
+	missing, err := w.missing(ctx, from, to)
 	if err != nil {
-		return fmt.Errorf("ask %s what it has of the system: %w", w.t, err)
+		return err
 	}
-	var missing []string
-	for _, path := range paths {
-		if _, there := present[path]; !there {
-			missing = append(missing, path)
+	var moved atomic.Int64
+	return w.watched(ctx, moved.Load, func(ctx context.Context) error {
+		for piece := range slices.Chunk(missing, transferred) {
+			w.d.emit(w.m.Name, Copy, Running, piece[len(piece)-1])
+			r, pipe := io.Pipe()
+			sent := make(chan error, 1)
+			go func() {
+				err := from.run(ctx, `exec nix-store --export "$@"`, nil, pipe, piece...)
+				pipe.CloseWithError(err)
+				sent <- err
+			}()
+			err := to.run(ctx, "exec nix-store --import", &meter{r, &moved}, io.Discard)
+			r.CloseWithError(io.ErrClosedPipe)
+			if failed := <-sent; failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
+				return fmt.Errorf("export it from %s: %w", from, failed)
+			}
+			if err != nil {
+				return fmt.Errorf("import it: %w", err)
+			}
 		}
+		return nil
+	})
+}
+
+// missing lists what the machine has not got of the system, what others need first.
+func (w *way) missing(ctx context.Context, from *sshTarget, to comparer) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	list, err := from.output(ctx, `exec nix-store --query --requisites "$1"`, nil, w.s.Wanted.OutPath)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s what %s needs: %w", from, w.s.Wanted.OutPath, err)
 	}
-	to := w.t.(shell) // builder has seen to that
-	for len(missing) > 0 {
-		piece := missing[:min(transferred, len(missing))]
-		missing = missing[len(piece):]
-		w.d.emit(w.m.Name, Copy, Running, piece[len(piece)-1])
-		r, pipe := io.Pipe()
-		sent := make(chan error, 1)
-		go func() {
-			err := b.t.run(ctx, `exec nix-store --export "$@"`, nil, pipe, piece...)
-			pipe.CloseWithError(err)
-			sent <- err
-		}()
-		err := to.run(ctx, "exec nix-store --import", r, io.Discard)
-		r.CloseWithError(io.ErrClosedPipe)
-		if from := <-sent; from != nil && !errors.Is(from, io.ErrClosedPipe) {
-			return fmt.Errorf("export %s from %s: %w", out, b.t.name, from)
-		}
-		if err != nil {
-			return fmt.Errorf("import %s on %s: %w", out, w.t, err)
-		}
+	paths := strings.Fields(list)
+	has, err := to.compare(ctx, "", paths)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s what it has of %s: %w", w.t, w.s.Wanted.OutPath, err)
 	}
-	return nil
+	lacks := map[string]bool{}
+	for _, path := range has.lacks {
+		lacks[path] = true
+	}
+	return slices.DeleteFunc(paths, func(path string) bool { return !lacks[path] }), nil
+}
+
+// meter counts what is read through it.
+type meter struct {
+	io.Reader
+	sum *atomic.Int64
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.Reader.Read(p)
+	m.sum.Add(int64(n))
+	return n, err
 }

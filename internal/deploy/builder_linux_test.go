@@ -1,15 +1,21 @@
 package deploy_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/ssh"
 	"github.com/crs58/fleet/internal/testhost"
 )
 
@@ -77,4 +83,84 @@ func TestBuildElsewhere(t *testing.T) {
 	o.BuildHost = "ssh://gone.invalid"
 	m = machine("client", flake.NixOS, "ssh://client", tops["client"])
 	wantState(t, newDeployer(t, o).Update(t.Context(), []deploy.Machine{m}), "client", deploy.Failed, "reach the build host: ")
+}
+
+// A system that comes from a build host is given the time that it needs, for as
+// long as something of it moves.
+func TestBuildHostSlow(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	hosts := testhost.Lights(t, n, testhost.Options{Name: "builder"}, testhost.Options{Name: "client"})
+	program := on(t, hosts[1], "sh", "-c", "command -v nix-store")
+	on(t, hosts[1], "mkdir", "-p", "/opt/slow/sw/bin")
+	on(t, hosts[1], "ln", "-s", "/opt/slow", "/run/current-system")
+	must(t, hosts[1].WriteFile("/opt/slow/sw/bin/nix-store", fmt.Appendf(nil, `#!/bin/sh
+[ "$1" = --import ] || exec %s "$@"
+for piece in $(seq 80); do dd bs=1M count=1 iflag=fullblock 2>/dev/null; sleep 0.1; done | %[1]s "$@"
+`, program), 0o755))
+	x := newNix(t)
+	m := machine("client", flake.NixOS, "ssh://client", flakeOf(t, x, map[string]system{
+		"client": {version: "1", build: "$b mkdir $out; $b dd if=/dev/zero of=$out/ballast bs=1M count=50 2>/dev/null"},
+	})["client"])
+	m.BuildHost = "ssh://builder"
+	events := &recorder{}
+	o := sshOptions(x, events, n)
+	o.Timeouts.Stall = 3 * time.Second
+	wantState(t, newDeployer(t, o).Update(t.Context(), []deploy.Machine{m}), "client", deploy.Done)
+	if text := eventTexts(events); strings.Contains(text, "trying again") {
+		t.Errorf("the copy was given up:\n%s", text)
+	}
+}
+
+// A build host that is lost while it builds, and once more while what it built is
+// taken from it, is reached again by all who need it.
+func TestBuildHostLost(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	builder := testhost.Lights(t, n, testhost.Options{Name: "builder"}, testhost.Options{Name: "one"}, testhost.Options{Name: "two"})[0]
+	on(t, builder, "nix-store", "--init") // which two at once do not do well
+	x := newNix(t)
+	tops := flakeOf(t, x, map[string]system{"one": {version: "1", build: "$b sleep 2"}, "two": {version: "1", build: "$b sleep 2"}})
+	var machines []deploy.Machine
+	for name, top := range tops {
+		m := machine(name, flake.NixOS, "ssh://"+name, top)
+		m.BuildHost = "ssh://builder"
+		machines = append(machines, m)
+	}
+	lost := map[deploy.Phase]bool{}
+	o := sshOptions(x, &recorder{hook: func(e deploy.Event) {
+		if (e.Phase == deploy.Build || e.Phase == deploy.Copy) && e.State == deploy.Running && !lost[e.Phase] {
+			lost[e.Phase] = true
+			must(t, builder.KillSSHD())
+			must(t, builder.StartSSHD())
+		}
+	}}, n)
+	var dialled atomic.Int32
+	dial := o.Dial
+	o.Dial = func(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
+		if host.Host == "builder" {
+			dialled.Add(1)
+		}
+		return dial(ctx, machine, host)
+	}
+	summary := newDeployer(t, o).Update(t.Context(), machines)
+	wantState(t, summary, "one", deploy.Done)
+	wantState(t, summary, "two", deploy.Done)
+	if len(lost) != 2 || dialled.Load() != 3 {
+		t.Errorf("the build host was lost in %v and reached %d times, want 3", lost, dialled.Load())
+	}
+}
+
+// A build host without room is named, with the command that makes some.
+func TestBuildHostFull(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	builder := testhost.Lights(t, n, testhost.Options{Name: "builder", DiskMB: 40}, testhost.Options{Name: "client"})[0]
+	must(t, builder.FillDisk("/nix"))
+	x := newNix(t)
+	m := machine("client", flake.NixOS, "ssh://client", flakeOf(t, x, map[string]system{"client": {version: "1"}})["client"])
+	m.BuildHost = "ssh://builder"
+	update := func() *deploy.Summary {
+		return newDeployer(t, sshOptions(x, &recorder{}, n)).Update(t.Context(), []deploy.Machine{m})
+	}
+	wantState(t, update(), "client", deploy.Failed, "on ssh://builder is full", "/nix, 0 B of 41.9 MB free", "ssh builder nix-collect-garbage")
+	must(t, builder.FreeDisk("/nix"))
+	wantState(t, update(), "client", deploy.Done)
 }

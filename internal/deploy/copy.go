@@ -9,7 +9,7 @@ import (
 	"github.com/crs58/fleet/internal/nix"
 )
 
-// A copy is tried copyTries times with pauses that grow from copyPause: Nix goes
+// A copy, or a build on another host, is tried copyTries times with pauses that grow from copyPause: Nix goes
 // on with the path that it was at.
 const (
 	copyTries = 4
@@ -24,27 +24,35 @@ func (w *way) copy(ctx context.Context) error {
 	d, s := w.d, w.s
 	return d.during(ctx, Copy, func() error {
 		d.emit(s.Machine, Copy, Started, "")
-		for try, pause := 1, copyPause; ; try, pause = try+1, 2*pause {
-			note, err := w.tryCopy(ctx)
-			var full *DiskFullError
-			switch {
-			case err == nil:
-				d.emit(s.Machine, Copy, Done, note)
-				return nil
-			case ctx.Err() != nil || errors.As(err, &full) || try == copyTries:
-				return err
-			}
-			d.emit(s.Machine, Copy, Running, fmt.Sprintf("trying again in %s: %v", pause, err))
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if err := w.reconnect(ctx); err != nil && try == copyTries-1 {
-				return err
-			}
+		var note string
+		try := func() (err error) { note, err = w.tryCopy(ctx); return err }
+		full := func(err error) bool { var full *DiskFullError; return errors.As(err, &full) }
+		if err := w.retry(ctx, Copy, try, full, w.reconnect); err != nil {
+			return err
 		}
+		d.emit(s.Machine, Copy, Done, note)
+		return nil
 	})
+}
+
+// retry tries something up to copyTries times, with pauses that grow, unless it
+// fails for good, and connects anew before each further time.
+func (w *way) retry(ctx context.Context, phase Phase, try func() error, final func(error) bool, reconnect func(context.Context) error) error {
+	for n, pause := 1, copyPause; ; n, pause = n+1, 2*pause {
+		err := try()
+		if err == nil || ctx.Err() != nil || n == copyTries || final(err) {
+			return err
+		}
+		w.d.emit(w.m.Name, phase, Running, fmt.Sprintf("trying again in %s: %v", pause, err))
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := reconnect(ctx); err != nil && n == copyTries-1 {
+			return err
+		}
+	}
 }
 
 // reconnect makes a connection anew and claims the machine over it.
@@ -57,7 +65,6 @@ func (w *way) reconnect(ctx context.Context) error {
 }
 
 func (w *way) tryCopy(ctx context.Context) (note string, err error) {
-	out := w.s.Wanted.OutPath
 	b, self, err := w.builder()
 	switch {
 	case err != nil:
@@ -65,13 +72,7 @@ func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	case self:
 		return "built on the machine", nil
 	case b != nil:
-		watched, stop := w.watchStall(ctx)
-		defer stop()
-		err := w.transfer(watched, b)
-		if isDiskFull(err) || isDiskFull(w.t.StoreErr()) {
-			return "", w.diskFull(ctx, err)
-		}
-		return "from " + b.t.name, err
+		return "from " + b.name, w.transfer(ctx, b)
 	}
 	opening, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
@@ -82,30 +83,48 @@ func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	case store == "":
 		return "built in the store of this machine", nil
 	}
-	watched, stop := w.watchStall(ctx)
-	err = w.d.o.Nix.Copy(watched, nix.CopyRequest{
-		To: store, Paths: []string{out}, NoCheckSigs: true, SubstituteOnDestination: true,
-		OnEvent: w.d.nixEvents(w.s.Machine, Copy),
+	return "", w.watched(ctx, w.t.Traffic, func(ctx context.Context) error {
+		return w.d.o.Nix.Copy(ctx, nix.CopyRequest{
+			To: store, Paths: []string{w.s.Wanted.OutPath}, NoCheckSigs: true, SubstituteOnDestination: true,
+			OnEvent: w.d.nixEvents(w.s.Machine, Copy),
+		})
 	})
-	stalled := context.Cause(watched)
-	stop()
-	reason := w.t.StoreErr()
-	switch {
-	case err == nil:
-		return "", nil
-	case isDiskFull(err) || isDiskFull(reason):
-		return "", w.diskFull(ctx, err)
-	case errors.Is(stalled, errStalled):
-		return "", fmt.Errorf("copy %s to %s: %w (for %s)", out, w.t, errStalled, w.d.o.Timeouts.Stall)
-	case reason != nil:
-		return "", fmt.Errorf("copy %s to %s: %w (%w)", out, w.t, reason, err)
-	}
-	return "", fmt.Errorf("copy %s to %s: %w", out, w.t, err)
 }
 
-// watchStall gives a context that ends when nothing was sent to the machine's
-// store, nor received from it, for too long.
-func (w *way) watchStall(ctx context.Context) (context.Context, func()) {
+// watched runs a copy, for as long as the bytes grow that it has moved.
+func (w *way) watched(ctx context.Context, moved func() int64, run func(context.Context) error) error {
+	watching, stop := w.watchStall(ctx, moved)
+	err := run(watching)
+	stalled := context.Cause(watching)
+	stop()
+	what := fmt.Sprintf("copy %s to %s", w.s.Wanted.OutPath, w.t)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(stalled, errStalled):
+		return fmt.Errorf("%s: %w (for %s)", what, errStalled, w.d.o.Timeouts.Stall)
+	}
+	return w.storeError(ctx, w.t, what, err)
+}
+
+// storeError says why something failed that was to be done in the store of a host,
+// which knows more of it than Nix does here.
+func (w *way) storeError(ctx context.Context, host Target, what string, err error) error {
+	reason := host.StoreErr()
+	var failed *nix.Error
+	switch {
+	case isDiskFull(err):
+		return w.diskFull(ctx, host, err)
+	case reason == nil, errors.As(err, &failed) && len(failed.Failures) > 0:
+		return fmt.Errorf("%s: %w", what, err)
+	case isDiskFull(reason):
+		return w.diskFull(ctx, host, err)
+	}
+	return fmt.Errorf("%s: %w (%w)", what, reason, err)
+}
+
+// watchStall gives a context that ends when nothing has moved for too long.
+func (w *way) watchStall(ctx context.Context, moved func() int64) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	limit := w.d.o.Timeouts.Stall
 	ticker := time.NewTicker(max(limit/10, time.Millisecond))
@@ -113,15 +132,15 @@ func (w *way) watchStall(ctx context.Context) (context.Context, func()) {
 	go func() {
 		defer close(ended)
 		defer ticker.Stop()
-		moved, since := w.t.Traffic(), time.Now()
+		sum, since := moved(), time.Now()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
 			}
-			if now := w.t.Traffic(); now != moved {
-				moved, since = now, time.Now()
+			if now := moved(); now != sum {
+				sum, since = now, time.Now()
 			} else if time.Since(since) >= limit {
 				cancel(errStalled)
 				return
@@ -134,12 +153,15 @@ func (w *way) watchStall(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// diskFull looks at the machine again, to say how little room there is.
-func (w *way) diskFull(ctx context.Context, err error) error {
-	full := &DiskFullError{Target: w.t.String(), Disk: w.s.Now.Store, Free: addressOf(w.t).makeRoom(), Err: err}
+// diskFull looks at a host again, to say how little room there is.
+func (w *way) diskFull(ctx context.Context, host Target, err error) error {
+	full := &DiskFullError{Target: host.String(), Free: addressOf(host).makeRoom(), Err: err}
+	if host == w.t {
+		full.Disk = w.s.Now.Store
+	}
 	ctx, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
-	if facts, err := w.t.Inspect(ctx, w.s.KeyFile, ""); err == nil {
+	if facts, err := host.Inspect(ctx, "", ""); err == nil {
 		full.Disk = facts.Store
 	}
 	return full

@@ -215,7 +215,7 @@ func (d *Deployer) Close() error {
 		delete(d.targets, name)
 	}
 	for name, b := range d.builders {
-		if err := b.t.Close(); err != nil && first == nil {
+		if err := b.close(); err != nil && first == nil {
 			first = fmt.Errorf("close the connection to the build host %s: %w", name, err)
 		}
 		delete(d.builders, name)

@@ -181,10 +181,7 @@ type found struct {
 // foundOn asks a machine behind a shell with one script. A folder, and this
 // computer's own store, are looked at from here.
 func (d *Deployer) foundOn(ctx context.Context, t Target, facts Facts, after closure) (found, error) {
-	switch t := t.(type) {
-	case *sshTarget:
-		return t.compare(ctx, facts.System, slices.Sorted(maps.Keys(after)))
-	case *localTarget:
+	if t, ok := t.(comparer); ok {
 		return t.compare(ctx, facts.System, slices.Sorted(maps.Keys(after)))
 	}
 	f := found{closure: closure{}}
@@ -227,6 +224,12 @@ func (d *Deployer) closureIn(ctx context.Context, store, system string) (closure
 		all[path] = info.NarSize
 	}
 	return all, err
+}
+
+// comparer is a machine behind a shell, which tells with one script what it has.
+type comparer interface {
+	shell
+	compare(ctx context.Context, system string, paths []string) (found, error)
 }
 
 // compare asks without sudo: everybody may know what a store has and what runs.
