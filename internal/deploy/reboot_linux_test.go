@@ -185,12 +185,13 @@ func TestStalledCopy(t *testing.T) {
 	put(t, h, "/run/current-system/sw/bin/nix-daemon", []byte(`#!/bin/sh
 if [ "$1" = --stdio ]; then
   mv /run/current-system /run/stalled
-  exec sleep 600
+  kill -STOP $$
 fi
 PATH=${PATH#*:}
 exec nix-daemon "$@"
 `), 0o755)
 	x, events := newNix(t), &recorder{}
+	leavesNothing(t, x, h)
 	o := sshOptions(x, events, n)
 	o.Timeouts.Stall = time.Second
 	tops := flakeOf(t, x, map[string]system{"stalls": {version: "1"}})

@@ -127,7 +127,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 // result says how a session ended.
-func (c *connection) result(err error, command string, tail *tail) error {
+func (c *connection) result(err error, command string, tail fmt.Stringer) error {
 	var exit *ssh.ExitError
 	var missing *ssh.ExitMissingError
 	switch {

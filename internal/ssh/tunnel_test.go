@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -244,6 +245,21 @@ func TestTunnelStream(t *testing.T) {
 		if err := tunnel.Err(); err != nil {
 			t.Error(err)
 		}
+	})
+	t.Run("a daemon that hangs", func(t *testing.T) {
+		s.write(t, "hangs", "#!/bin/sh\necho it starts >&2; echo $$; exec sleep 600\n", 0o755)
+		tunnel := open(t, conn, s.path("hangs"))
+		pid, err := bufio.NewReader(connect(t, tunnel)).ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tunnel.Close(); err != nil {
+			t.Error(err)
+		}
+		waitFor(t, "the daemon is killed", func() bool {
+			_, err := os.Stat("/proc/" + strings.TrimSpace(pid))
+			return os.IsNotExist(err)
+		})
 	})
 	t.Run("opening is bounded by the context", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
