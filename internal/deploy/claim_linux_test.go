@@ -49,6 +49,17 @@ func TestClaim(t *testing.T) {
 			}
 		}
 	}
+	sleeps := func(want bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if _, _, code := h.Exec(t.Context(), "pgrep", "-x", "sleep"); (code == 0) == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the daemon runs: %t", !want)
+			}
+		}
+	}
 	write := func(text string) {
 		t.Helper()
 		if _, err := first.output(t.Context(), `cat >/run/fleet/lease`, []byte(text)); err != nil {
@@ -61,13 +72,13 @@ func TestClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("crs58@stibnite of the house")
-	again, err := second.Claim(t.Context(), "run-1", "the same run, gone on with")
+	again, err := first.Claim(t.Context(), "run-1", "the same run, over the same connection")
 	if err != nil {
 		t.Errorf("the run itself is refused: %v", err)
-	} else {
-		again()
 	}
 	release()
+	refused("the same run, over the same connection")
+	again()
 	free()
 
 	// A driver that is gone without a word: its connection is, too.
@@ -80,15 +91,45 @@ func TestClaim(t *testing.T) {
 	}
 	free()
 
+	// A line that was cut is known to the driver and not to the machine: what the
+	// run had there ends when it comes again, or when another takes the machine over.
+	for _, stale := range []bool{false, true} {
+		first, third := connect(), connect()
+		if _, err := first.Claim(t.Context(), "run-1", "crs58"); err != nil {
+			t.Fatal(err)
+		}
+		daemon := make(chan error)
+		go func() { daemon <- first.run(t.Context(), "echo; exec sleep 600", nil, nil) }()
+		sleeps(true)
+		run := "run-1"
+		if stale {
+			run = "run-3"
+			if _, err := second.output(t.Context(), `sed -i 's/^run-1 \([0-9]*\) [0-9]*/run-1 \1 1/' /run/fleet/lease`, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release, err := third.Claim(t.Context(), run, "the next")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-daemon; err == nil {
+			t.Error("its daemon came to its end")
+		}
+		<-first.conn.Done()
+		sleeps(false)
+		refused("the next") // its end has not taken the new claim away
+		release()
+	}
+
 	// Or it is only silent, and the connection hangs; or the file is no claim.
 	first = connect()
 	up, err := first.output(t.Context(), "uptime_seconds", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(fmt.Sprintf("run-0 1 %s somebody\n", strings.TrimSpace(up)))
+	write(fmt.Sprintf("run-0 1 %s 1 somebody\n", strings.TrimSpace(up)))
 	refused("somebody")
-	for _, text := range []string{"run-0 1 1 somebody silent\n", "", "nonsense\n"} {
+	for _, text := range []string{"run-0 1 1 1 somebody silent\n", "", "nonsense\n"} {
 		write(text)
 		free()
 	}

@@ -8,30 +8,54 @@ umask 077
 mkdir -p "$run/fleet"
 lease=$run/fleet/lease
 since=$(uptime_seconds)
-mine() { [ "$(cut -d ' ' -f 1 "$lease" 2>/dev/null)" = "$1" ]; }
-write() { printf '%s %s %s %s\n' "$1" "$since" "$(uptime_seconds)" "$2" >"$lease.$$"; }
+# The lease is a line RUN SINCE BEAT PROCESS OWNER.
+field() { cut -d ' ' -f "$1" "$lease" 2>/dev/null; }
+mine() { [ "$(field 4)" = $$ ]; }
+write() { printf '%s %s %s %s %s\n' "$1" "$since" "$(uptime_seconds)" $$ "$2" >"$lease.$$"; }
 busy() {
-  read -r _ begun _ owner <"$lease" 2>/dev/null
+  read -r _ begun _ _ owner <"$lease" 2>/dev/null
   case ${begun:-} in '' | *[!0-9]*) begun=$since ;; esac
   echo "busy $((since - begun)) ${owner:-}"
   rm -f "$lease.$$"
   exit 0
 }
-beat=$(cut -d ' ' -f 3 "$lease" 2>/dev/null)
+# connection PROCESS: the sshd of the connection that a process came with.
+connection() {
+  at=$1
+  while [ "${at:-1}" -gt 1 ]; do
+    case $(ps -o comm= -p "$at") in *sshd*) echo "$at" && return ;; esac
+    at=$(ps -o ppid= -p "$at" | tr -d ' ')
+  done
+}
+# hang_up PROCESS: ends the connection of a claim that is over, and what else runs
+# on it: its Nix daemon has locks in the store. Where the line was cut, sshd would
+# wait for hours.
+hang_up() {
+  case $(ps -ww -o args= -p "$1" 2>/dev/null) in *" fleet $(field 1) "*) ;; *) return ;; esac
+  sshd=$(connection "$1")
+  [ -n "$sshd" ] && [ "$sshd" != "$(connection $$)" ] || return
+  ps -A -o pid= -o ppid= | while read -r process parent; do
+    [ "$parent" != "$sshd" ] || kill -KILL "-$process" 2>/dev/null
+  done
+  kill "$sshd"
+}
+beat=$(field 3)
 case $beat in '' | *[!0-9]*) beat=-$3 ;; esac # it is no claim
-if [ -e "$lease" ] && ! mine "$1" && [ "$((since - beat))" -lt "$3" ]; then
+if [ -e "$lease" ] && [ "$(field 1)" != "$1" ] && [ "$((since - beat))" -lt "$3" ]; then
   busy
 fi
 write "$1" "$2"
 if [ -e "$lease" ]; then
+  holder=$(field 4)
+  case $holder in '' | *[!0-9]*) ;; *) hang_up "$holder" ;; esac
   mv -f "$lease.$$" "$lease"
 else
   ln "$lease.$$" "$lease" 2>/dev/null || busy
 fi
 echo held
 while read -r _; do
-  mine "$1" || exit 0
+  mine || exit 0
   write "$1" "$2" && mv -f "$lease.$$" "$lease"
 done
-! mine "$1" || rm -f "$lease"
+! mine || rm -f "$lease"
 rm -f "$lease.$$"
