@@ -1,6 +1,8 @@
 package deploy_test
 
 import (
+	"context"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -8,6 +10,7 @@ import (
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/ssh"
 	"github.com/crs58/fleet/internal/testhost"
 )
 
@@ -189,6 +192,40 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A link that is slow and loses packets makes a deploy longer, and nothing else.
+func TestPoorLink(t *testing.T) {
+	const latency, loss = 300 * time.Millisecond, 0.05
+	n := testhost.NewNetwork(t)
+	hosts := testhost.Fulls(t, n, testhost.Options{Name: "good"}, testhost.Options{Name: "bad"})
+	x := newNix(t)
+	tops := flakeOf(t, x, map[string]system{
+		"good-1": {version: "1"}, "good-2": {version: "2"},
+		"bad-1": {version: "1"}, "bad-2": {version: "2", after: "/usr/bin/systemd-run --quiet --wait --unit=new /bin/false || exit 4"},
+	})
+	update := func(version string) *deploy.Summary {
+		o := sshOptions(x, &recorder{}, n)
+		o.Dial = func(ctx context.Context, _ string, host ssh.Target) (*ssh.Conn, error) {
+			return ssh.Dial(ctx, ssh.Config{Target: host, Env: os.Environ(), File: n.SSHConfig}) // as patient as for users
+		}
+		return newDeployer(t, o).Update(t.Context(), []deploy.Machine{
+			machine("good", flake.NixOS, "ssh://good", tops["good-"+version]),
+			machine("bad", flake.NixOS, "ssh://bad", tops["bad-"+version]),
+		})
+	}
+	first := update("1")
+	wantState(t, first, "good", deploy.Done)
+	wantState(t, first, "bad", deploy.Done)
+
+	for _, h := range hosts {
+		must(t, h.Latency(latency, loss))
+	}
+	summary := update("2")
+	wantState(t, summary, "good", deploy.Done)
+	wantState(t, summary, "bad", deploy.RolledBack, "units failed: new.service", "back on generation 1")
+	wantStanding(t, hosts[0], tops["good-2"].OutPath, "system-2-link", "2")
+	wantStanding(t, hosts[1], tops["bad-1"].OutPath, "system-1-link", "1")
 }
 
 func hostFile(h *testhost.Host, path string) bool {
