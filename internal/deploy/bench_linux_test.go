@@ -47,6 +47,7 @@ type benchFleet struct {
 	b     *testing.B
 	nix   *counted
 	net   *testhost.Network
+	hosts []*testhost.Host
 	names []string
 	// activation is how long an activation takes beside its work.
 	activation string
@@ -61,7 +62,7 @@ func newBenchFleet(b *testing.B) *benchFleet {
 		f.names = append(f.names, fmt.Sprintf("host%d", i))
 		hosts = append(hosts, testhost.Options{Name: f.names[i]})
 	}
-	testhost.Lights(b, f.net, hosts...)
+	f.hosts = testhost.Lights(b, f.net, hosts...)
 	return f
 }
 
@@ -157,11 +158,46 @@ func BenchmarkUnchanged(b *testing.B) {
 	b.ReportMetric(float64(f.nix.builds+f.nix.copys-processes)/8, "nix/host")
 }
 
-// BenchmarkCopy brings a closure of 200 small paths onto a host, beside `nix copy`
-// over OpenSSH, which does not look at the machine before. The link has no
-// latency: the kernel of CI knows none.
-func BenchmarkCopy(b *testing.B) {
+// BenchmarkRoundTrips counts how often an update waits for an answer of its host:
+// that is how much longer it takes over a long link.
+func BenchmarkRoundTrips(b *testing.B) {
+	const far = 200 * time.Millisecond
 	f := newBenchFleet(b)
+	machines := f.next()[:1]
+	f.update(deploy.Switch, deploy.Done, machines...)
+	at := func(latency time.Duration, update func() time.Duration) func() time.Duration {
+		return func() time.Duration {
+			if err := f.hosts[0].Latency(latency, 0); err != nil {
+				b.Fatal(err)
+			}
+			return update()
+		}
+	}
+	unchanged := func() time.Duration { return f.update(deploy.Switch, deploy.Unchanged, machines...) }
+	changed := func() time.Duration {
+		machines = f.next()[:1]
+		return f.update(deploy.Switch, deploy.Done, machines...)
+	}
+	for b.Loop() {
+		m := medians(at(0, unchanged), at(far, unchanged), at(0, changed), at(far, changed))
+		b.ReportMetric(float64(m[1]-m[0])/float64(far), "trips-unchanged")
+		b.ReportMetric(float64(m[3]-m[2])/float64(far), "trips-changed")
+	}
+}
+
+// BenchmarkCopy brings a closure of 200 small paths onto a host, beside `nix copy`
+// over OpenSSH, which does not look at the machine before.
+func BenchmarkCopy(b *testing.B) {
+	for _, latency := range []time.Duration{0, 50 * time.Millisecond} {
+		b.Run("latency="+latency.String(), func(b *testing.B) { benchmarkCopy(b, latency) })
+	}
+}
+
+func benchmarkCopy(b *testing.B, latency time.Duration) {
+	f := newBenchFleet(b)
+	if err := f.hosts[0].Latency(latency, 0); err != nil {
+		b.Fatal(err)
+	}
 	top := closureOf(b, f.nix, 200)
 	if _, err := f.nix.Build(b.Context(), nix.BuildRequest{Installables: []string{top.DrvPath + "^*"}}); err != nil {
 		b.Fatal(err)

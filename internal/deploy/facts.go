@@ -46,6 +46,8 @@ type Facts struct {
 	restarting []string
 	// failedBefore are the units that had failed before the deploy that was asked about.
 	failedBefore []string
+	// daemon is the path of nix-daemon.
+	daemon string
 	// Who we are there and what it is: root, user, os (uname -s), nixos.
 	root  bool
 	user  string
@@ -117,6 +119,8 @@ func parseFacts(text string) (Facts, error) {
 			facts.os = value
 		case "nixos":
 			facts.nixos = true
+		case "nixdaemon":
+			facts.daemon = value
 		case "nix":
 			facts.Nix = value
 		case "system":

@@ -18,6 +18,8 @@ type sshTarget struct {
 	dial  func(context.Context) (*ssh.Conn, error)
 	reach time.Duration
 	conn  *ssh.Conn
+	// daemon is the host's nix-daemon, known since it was looked at.
+	daemon string
 	// tunnel is read by whoever watches a copy while another opens it.
 	tunnel atomic.Pointer[ssh.Tunnel]
 }
@@ -65,6 +67,7 @@ func (t *sshTarget) Inspect(ctx context.Context, keyFile, deploy string) (Facts,
 	case facts.Nix == "":
 		return Facts{}, fmt.Errorf("there is no Nix on %s: install it there first", t.name)
 	}
+	t.daemon = facts.daemon
 	return facts, nil
 }
 
@@ -94,7 +97,7 @@ func (t *sshTarget) Store(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
 		}
 		var err error
-		if tunnel, err = t.conn.NixDaemon(ctx, ""); err != nil {
+		if tunnel, err = t.conn.NixDaemon(ctx, t.daemon); err != nil {
 			return "", err
 		}
 		t.tunnel.Store(tunnel)

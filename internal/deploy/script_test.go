@@ -17,6 +17,7 @@ uid=0
 user=root
 os=Linux
 nixos=yes
+nixdaemon=/bin/nix-daemon
 nix=2.26.3
 system=/nix/store/a-nixos
 booted=/nix/store/b-nixos
@@ -48,7 +49,7 @@ failed=b=c.service
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Facts{})); diff != "" {
 		t.Error(diff)
 	}
-	if !got.root || got.user != "root" || !got.nixos {
+	if !got.root || got.user != "root" || !got.nixos || got.daemon != "/bin/nix-daemon" {
 		t.Errorf("%+v", got)
 	}
 	if _, err := parseFacts("this account is disabled\n"); err == nil || !strings.Contains(err.Error(), "this account is disabled") {

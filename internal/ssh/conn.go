@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -27,6 +28,7 @@ type connection struct {
 	client *ssh.Client
 	wire   *wire
 	slots  chan struct{}
+	spare  atomic.Pointer[spare]
 	done   chan struct{} // closed when the connection is
 
 	mu    sync.Mutex

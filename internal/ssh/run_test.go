@@ -331,6 +331,49 @@ func TestManySessions(t *testing.T) {
 	})
 }
 
+// A command finds a session that was opened ahead, or opens one where that was
+// refused or has become old.
+func TestSpareSession(t *testing.T) {
+	t.Parallel()
+	succeed := func(t *testing.T, conn *Conn) {
+		t.Helper()
+		if _, err := conn.Output(t.Context(), "true"); err != nil {
+			t.Error(err)
+		}
+	}
+	opened := func(conn *Conn) *spare {
+		for conn.spare.Load() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		s := conn.spare.Load()
+		<-s.opened
+		return s
+	}
+	t.Run("used", func(t *testing.T) {
+		conn := newServer(t).dial(t)
+		succeed(t, conn)
+		ahead := opened(conn)
+		succeed(t, conn)
+		if err := ahead.session.Start("true"); err == nil || !strings.Contains(err.Error(), "already started") {
+			t.Errorf("the session that was opened ahead was not used: %v", err)
+		}
+	})
+	t.Run("old", func(t *testing.T) {
+		conn := newServer(t).dial(t)
+		succeed(t, conn)
+		ahead := opened(conn)
+		ahead.since = ahead.since.Add(-spareAge)
+		ahead.session.Close() // as the host may do
+		succeed(t, conn)
+	})
+	t.Run("refused", func(t *testing.T) {
+		conn := newServer(t, "MaxSessions 1").dial(t)
+		for range 5 {
+			succeed(t, conn)
+		}
+	})
+}
+
 // untilCut is a command that calls ready and goes on until its connection ends.
 func untilCut(t *testing.T, ready func()) Command {
 	stdin, writer := io.Pipe()

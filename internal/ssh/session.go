@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -34,11 +35,12 @@ func (c *connection) start(ctx context.Context, line string, prepare func(*ssh.S
 		defer func() { <-c.slots }()
 		defer close(s.finished)
 		var err error
-		if s.Session, err = c.open(); err != nil {
+		if s.Session, err = c.newSession(); err != nil {
 			started <- err
 			return
 		}
 		defer s.Session.Close()
+		go c.openSpare()
 		if err = prepare(s.Session); err == nil {
 			sent.Store(true)
 			err = s.Session.Start(line)
@@ -65,6 +67,48 @@ func (c *connection) start(ctx context.Context, line string, prepare func(*ssh.S
 	}
 	go c.abandonStarting(s, started)
 	return nil, c.startError(err, sent.Load())
+}
+
+// spare is a session that is opened before there is a command for it, which then
+// costs one round trip instead of two.
+type spare struct {
+	opened  chan struct{} // closed when it is known whether it is
+	session *ssh.Session
+	err     error
+	since   time.Time
+}
+
+// spareAge is how old a spare session may be: a host can be told to close those
+// that are idle.
+const spareAge = 30 * time.Second
+
+// openSpare opens a spare session unless there is one. A host that refuses it is
+// asked again when there is a command.
+func (c *connection) openSpare() {
+	s := &spare{opened: make(chan struct{}), since: time.Now()}
+	if c.spare.CompareAndSwap(nil, s) {
+		s.session, s.err = c.client.NewSession()
+		close(s.opened)
+	}
+}
+
+// newSession gives the spare session, or opens one.
+func (c *connection) newSession() (*ssh.Session, error) {
+	select {
+	case <-c.done: // here nothing is begun; on a spare session that would not be known
+		return nil, net.ErrClosed
+	default:
+	}
+	if s := c.spare.Swap(nil); s != nil {
+		<-s.opened
+		switch {
+		case s.err == nil && time.Since(s.since) < spareAge:
+			return s.session, nil
+		case s.err == nil:
+			go s.session.Close() // which can block on a dead line
+		}
+	}
+	return c.open()
 }
 
 // open opens a session. A host that has too many refuses; since it still

@@ -8,6 +8,7 @@ say uid "$(id -u)"
 say user "$(id -un)"
 say os "$(uname -s)"
 [ ! -e /etc/NIXOS ] || say nixos yes
+say nixdaemon "$(command -v nix-daemon)"
 say nix "$(nix-daemon --version 2>/dev/null | sed -n '1s/.* //p')"
 say system "$(readlink /run/current-system)"
 say booted "$(readlink /run/booted-system)"
