@@ -25,9 +25,9 @@ func (s *session) evaluating(ctx context.Context, names []string, waves map[stri
 	for i, name := range names {
 		f := &future{known: make(chan struct{})}
 		futures[name] = f
-		m := s.fleet.Machines[name]
+		at := s.deployOf(name, nil)
 		machines[i] = deploy.Machine{
-			Name: name, Class: m.Class, Address: s.fleet.DeployOf(name, nil).TargetHost, BuildHost: s.fleet.DeployOf(name, nil).BuildHost, Wave: waves[name], Unnamed: unnamed,
+			Name: name, Class: s.fleet.Machines[name].Class, Address: at.TargetHost, BuildHost: at.BuildHost, Wave: waves[name], Unnamed: unnamed,
 			Evaluate: func(ctx context.Context, m *deploy.Machine) error {
 				select {
 				case <-f.known:
@@ -37,8 +37,8 @@ func (s *session) evaluating(ctx context.Context, names []string, waves map[stri
 				if f.err != nil {
 					return f.err
 				}
-				deploy := s.fleet.DeployOf(name, f.details)
-				m.Details, m.Address, m.BuildHost = f.details, deploy.TargetHost, deploy.BuildHost
+				at := s.deployOf(name, f.details)
+				m.Details, m.Address, m.BuildHost = f.details, at.TargetHost, at.BuildHost
 				return nil
 			},
 		}

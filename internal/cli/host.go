@@ -22,50 +22,61 @@ func (a *App) hostCmd() *cobra.Command {
 }
 
 func (a *App) hostBootstrapCmd() *cobra.Command {
-	return &cobra.Command{
+	var c choice
+	cmd := &cobra.Command{
 		Use:   "bootstrap MACHINE",
 		Short: "Bring a new machine to its first system",
 		Long: `Bring a new machine to its first system, in steps: preflight, vars (missing
 values are made), gate (every secret exists, opens, and is for this machine),
 build, copy, secrets (the machine's age key), activate, health. It can be stopped
 anywhere and repeated; what is done is not done again.`,
-		Example:           "  fleet host bootstrap argentum",
+		Example: `  fleet host bootstrap argentum
+  fleet host bootstrap cinnabar --target-host root@192.0.2.7`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeMachines,
+		ValidArgsFunction: a.completeMachineNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onHost(cmd.Context(), args[0], (*session).bootstrap)
+			return a.onHost(cmd.Context(), c.of(args), (*session).bootstrap)
 		},
 	}
+	c.targetHostFlag(cmd)
+	return cmd
 }
 
 func (a *App) hostStatusCmd() *cobra.Command {
-	return &cobra.Command{
+	var c choice
+	cmd := &cobra.Command{
 		Use:               "status MACHINE",
 		Short:             "Show how far a machine has come",
 		Long:              "Show how far a machine has come, as a checklist: it evaluates, has its values, is reachable, has its age key, runs what the flake declares. Nothing is changed.",
 		Example:           "  fleet host status argentum",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeMachines,
+		ValidArgsFunction: a.completeMachineNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onHost(cmd.Context(), args[0], (*session).hostStatus)
+			return a.onHost(cmd.Context(), c.of(args), (*session).hostStatus)
 		},
 	}
+	c.targetHostFlag(cmd)
+	return cmd
 }
 
-func (a *App) onHost(ctx context.Context, name string, do func(*session, context.Context, host.Machine) error) error {
+func (a *App) onHost(ctx context.Context, c choice, do func(*session, context.Context, host.Machine) error) error {
 	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	names, err := s.selection([]string{name}, false)
+	names, err := s.choose(c)
 	if err != nil {
 		return err
 	}
 	if len(names) > 1 {
-		return &codeError{exitUsage, fmt.Errorf("%q selects %d machines; name one", name, len(names))}
+		return &codeError{exitUsage, fmt.Errorf("%q selects %d machines; name one", c.args[0], len(names))}
 	}
-	m := s.fleet.Machines[names[0]]
-	return do(s, ctx, host.Machine{Name: m.Name, Class: m.Class, Address: m.Deploy.TargetHost})
+	machines, err := s.targets(ctx, names)
+	if err != nil {
+		return err
+	}
+	m := machines[0]
+	return do(s, ctx, host.Machine{Name: m.Name, Class: m.Class, Address: m.Address})
 }
 
 // hostOptions are what package host works with; p shows the making of values.

@@ -70,7 +70,7 @@ func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.
 	var machines []deploy.Machine
 	for _, name := range names {
 		m := s.fleet.Machines[name]
-		machine := deploy.Machine{Name: name, Class: m.Class, Address: s.fleet.DeployOf(name, evaluated.Details[name]).TargetHost, Details: evaluated.Details[name]}
+		machine := deploy.Machine{Name: name, Class: m.Class, Address: s.deployOf(name, evaluated.Details[name]).TargetHost, Details: evaluated.Details[name]}
 		if failed := evaluated.Failed[name]; failed != nil {
 			machine.Err = failed
 		}
@@ -101,6 +101,7 @@ func (s *session) deployOptions() deploy.Options {
 		Terminal:   s.Streams.Lend,
 		Now:        s.Now,
 		Random:     rand.Reader,
+		Settings:   deploy.Settings{TargetHost: s.redirected.host},
 	}
 }
 
@@ -127,7 +128,7 @@ func (s *session) reach(ctx context.Context, machine string, host ssh.Target) (*
 		}
 	})
 	var addresses []ssh.Target
-	for _, text := range s.fleet.Machines[machine].Deploy.Addresses {
+	for _, text := range s.deployOf(machine, nil).Addresses {
 		address, err := ssh.ParseTarget(text)
 		if err != nil {
 			return nil, fmt.Errorf("deploy.addresses: %w", err)

@@ -9,7 +9,8 @@ import (
 )
 
 func (a *App) machinesAttachCmd() *cobra.Command {
-	return &cobra.Command{
+	var c choice
+	cmd := &cobra.Command{
 		Use:   "attach RUN | SELECTION...",
 		Short: "Join a deploy that is under way",
 		Long: `Join what is under way, on the selected machines or on those of a run, whoever
@@ -23,18 +24,20 @@ ended. Nothing new is begun; ` + "`fleet machines update --resume RUN`" + ` does
 			machines, directive := a.completeMachines(cmd, args, begun)
 			return append(machines, deploy.Runs(a.runs())...), directive
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.attach(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.attach(cmd.Context(), c.of(args)) },
 	}
+	c.targetHostFlag(cmd)
+	return cmd
 }
 
-func (a *App) attach(ctx context.Context, args []string) error {
+func (a *App) attach(ctx context.Context, c choice) error {
 	var s *session
 	var names []string
 	var record *deploy.Record
 	var history *deploy.History
 	var err error
-	if len(args) == 1 {
-		record, history, err = deploy.AttachRecord(a.runs(), args[0], a.Now())
+	if len(c.args) == 1 {
+		record, history, err = deploy.AttachRecord(a.runs(), c.args[0], a.Now())
 	}
 	var missing *deploy.NoRecordError
 	switch {
@@ -44,23 +47,17 @@ func (a *App) attach(ctx context.Context, args []string) error {
 		}
 	case err == nil || errors.As(err, &missing) && len(missing.Several) == 0:
 		if s, err = a.open(ctx); err == nil {
-			names, err = s.selection(args, false)
+			names, err = s.choose(c)
 		}
 	}
 	if err != nil {
 		return errors.Join(runError(err), record.Close(a.Now()))
 	}
-	p := s.work()
-	machines := make([]deploy.Machine, len(names))
-	for i, name := range names {
-		m := s.fleet.Machines[name]
-		machines[i] = deploy.Machine{Name: name, Class: m.Class, Address: s.fleet.DeployOf(name, nil).TargetHost}
-		if history != nil {
-			if known, ok := history.Evaluated[name]; ok {
-				machines[i].Address = known.Address
-			}
-		}
+	machines, err := s.targets(ctx, names)
+	if err != nil {
+		return errors.Join(err, record.Close(a.Now()))
 	}
+	p := s.work()
 	options := s.updating(p, deploy.Settings{})
 	if record != nil {
 		options.Run, options.Record, options.Settings = record.ID, record, history.Settings

@@ -28,7 +28,7 @@ machine is reached, and one whose system does not build leaves the others alone.
 				how.OutLink = a.path(how.OutLink)
 			}
 			p := a.work()
-			return a.onEvaluating(cmd.Context(), p, args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+			return a.onEvaluating(cmd.Context(), p, choice{args: args, all: all}, func(ctx context.Context, s *session, machines []deploy.Machine) error {
 				return s.build(ctx, p, machines, how)
 			})
 		},

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *App) machinesDiffCmd() *cobra.Command {
-	var all bool
+	var c choice
 	cmd := &cobra.Command{
 		Use:   "diff [SELECTION...]",
 		Short: "Show what an update would change on machines",
@@ -28,12 +28,12 @@ for beside that is known only when it runs.`,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := a.progress()
-			return a.onEvaluating(cmd.Context(), p, args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+			return a.onEvaluating(cmd.Context(), p, c.of(args), func(ctx context.Context, s *session, machines []deploy.Machine) error {
 				return s.showDiffs(ctx, p, machines)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all machines")
+	c.flags(cmd)
 	return cmd
 }
 

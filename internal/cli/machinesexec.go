@@ -14,9 +14,10 @@ import (
 
 // execOptions are the flags of machines exec.
 type execOptions struct {
-	all, root, blocks bool
-	parallel          int
-	timeout           time.Duration
+	choice
+	root, blocks bool
+	parallel     int
+	timeout      time.Duration
 }
 
 func (a *App) machinesExecCmd() *cobra.Command {
@@ -50,13 +51,13 @@ and variables name a shell. It gets no input.`,
 			case o.timeout <= 0 || o.parallel <= 0:
 				return usageError(cmd, errors.New("--timeout and --parallel must be more than 0"))
 			}
-			return a.onTargets(cmd.Context(), args[:dash], o.all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+			return a.onTargets(cmd.Context(), o.of(args[:dash]), func(ctx context.Context, s *session, machines []deploy.Machine) error {
 				return s.exec(ctx, machines, args[dash:], o)
 			})
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.all, "all", false, "all machines")
+	o.choice.flags(cmd)
 	flags.BoolVar(&o.root, "root", false, "run it as root")
 	flags.BoolVar(&o.blocks, "blocks", false, "print what a machine printed when it has ended, as one block")
 	flags.IntVar(&o.parallel, "parallel", 32, "machines at once")

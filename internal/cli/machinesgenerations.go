@@ -12,7 +12,7 @@ import (
 )
 
 func (a *App) machinesGenerationsCmd() *cobra.Command {
-	var all bool
+	var c choice
 	cmd := &cobra.Command{
 		Use:   "generations [SELECTION...]",
 		Short: "List the generations that machines can go back to",
@@ -24,12 +24,12 @@ is the current one, runs, and was booted. Nothing is changed.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onTargets(cmd.Context(), args, all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+			return a.onTargets(cmd.Context(), c.of(args), func(ctx context.Context, s *session, machines []deploy.Machine) error {
 				return s.showGenerations(ctx, machines)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all machines")
+	c.flags(cmd)
 	return cmd
 }
 

@@ -16,7 +16,8 @@ import (
 
 // rollbackOptions are the flags of machines rollback.
 type rollbackOptions struct {
-	all, dryRun         bool
+	choice
+	dryRun              bool
 	to                  int
 	confirm, activation time.Duration
 }
@@ -45,7 +46,7 @@ where it was by itself. No generation is removed.`,
 			case o.confirm < time.Second || o.activation < time.Second:
 				return usageError(cmd, errors.New("--confirm-timeout and --activation-timeout must be a second at least"))
 			}
-			return a.onTargets(cmd.Context(), args, o.all, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+			return a.onTargets(cmd.Context(), o.of(args), func(ctx context.Context, s *session, machines []deploy.Machine) error {
 				if o.to > 0 && len(machines) > 1 {
 					return usageError(cmd, fmt.Errorf("--to %d is for one machine, for each has generations of its own; %d are selected", o.to, len(machines)))
 				}
@@ -54,7 +55,7 @@ where it was by itself. No generation is removed.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.all, "all", false, "all machines")
+	o.choice.flags(cmd)
 	flags.IntVar(&o.to, "to", 0, "the generation to go to")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print which generations machines would go to and do nothing")
 	flags.DurationVar(&o.confirm, "confirm-timeout", 2*time.Minute, "how long a machine waits for the confirmation before it returns")

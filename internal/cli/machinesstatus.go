@@ -12,7 +12,7 @@ import (
 )
 
 func (a *App) machinesStatusCmd() *cobra.Command {
-	var all bool
+	var c choice
 	cmd := &cobra.Command{
 		Use:   "status [SELECTION...]",
 		Short: "Show what machines run and what they should run",
@@ -28,12 +28,14 @@ the one that boots, a reboot that is needed, failed units. Nothing is changed.`,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := a.progress()
-			return a.onEvaluating(cmd.Context(), p, args, all || len(args) == 0, func(ctx context.Context, s *session, machines []deploy.Machine) error {
+			chosen := c.of(args)
+			chosen.all = c.all || len(args) == 0
+			return a.onEvaluating(cmd.Context(), p, chosen, func(ctx context.Context, s *session, machines []deploy.Machine) error {
 				return s.showStatus(ctx, p, machines)
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all machines")
+	c.flags(cmd)
 	return cmd
 }
 

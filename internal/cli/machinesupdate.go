@@ -22,7 +22,8 @@ import (
 
 // updateOptions are the flags of machines update.
 type updateOptions struct {
-	all, dryRun, reboot       bool
+	choice
+	dryRun, reboot            bool
 	buildOnTarget             bool
 	buildHost                 string
 	goal, batch, resume, page string
@@ -66,6 +67,7 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
   fleet machines update --all --dry-run
   fleet machines update --all --batch 1,25%,rest --max-failures 0
   fleet machines update 'tag:server & !cinnabar' --goal boot --reboot
+  fleet machines update cinnabar --target-host root@192.0.2.7
   fleet machines update --resume 20260102-1504`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
@@ -79,11 +81,11 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 				}
 				return a.resume(cmd.Context(), o)
 			}
-			return a.update(cmd.Context(), args, o)
+			return a.update(cmd.Context(), o.of(args), o)
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.all, "all", false, "all machines")
+	o.choice.flags(cmd)
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done and do nothing")
 	flags.StringVar(&o.goal, "goal", string(deploy.Switch), "what to come to: "+strings.Join(goals(), ", "))
 	flags.BoolVar(&o.reboot, "reboot", false, "restart a machine that is not wholly at its system without that; it is confirmed afterwards, or restarts back")
@@ -165,7 +167,7 @@ func (o updateOptions) settings() (deploy.Settings, error) {
 }
 
 // update evaluates, builds and changes machines, each as soon as it can be.
-func (a *App) update(ctx context.Context, args []string, o updateOptions) error {
+func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 	settings, err := o.settings()
 	if err != nil {
 		return err
@@ -177,12 +179,12 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 	p.get().Set("evaluating", "the fleet", "")
 	a.config.Jobs = cmp.Or(o.limitEval, a.config.Jobs)
 	// Of all machines the first ones need not wait for the last.
-	s, err := a.openFor(ctx, args, false, true)
+	s, err := a.openFor(ctx, c.args, false, true)
 	if err != nil {
 		p.clear()
 		return err
 	}
-	names, err := s.selection(args, o.all)
+	names, err := s.choose(c)
 	if err != nil {
 		p.clear()
 		return err
@@ -193,11 +195,11 @@ func (a *App) update(ctx context.Context, args []string, o updateOptions) error 
 		return &codeError{exitUsage, fmt.Errorf("--role-order: %w", err)}
 	}
 	if m, known := s.fleet.Machines[settings.BuildHost]; known {
-		settings.BuildHost = s.fleet.DeployOf(m.Name, nil).TargetHost
+		settings.BuildHost = s.deployOf(m.Name, nil).TargetHost
 	}
 	p.get().Remove("evaluating")
 	evaluating, cancel := context.WithCancel(ctx)
-	machines, wait := s.evaluating(evaluating, names, waves, o.all)
+	machines, wait := s.evaluating(evaluating, names, waves, c.all)
 	defer wait()
 	defer cancel()
 	if o.dryRun {
@@ -264,6 +266,12 @@ func (a *App) openRun(ctx context.Context, history *deploy.History) (*session, e
 		if _, there := s.fleet.Machines[name]; !there {
 			return nil, fmt.Errorf("the run %s is about %s, which is no machine of %s", history.ID, name, s.fleet.Ref)
 		}
+		if known := history.Evaluated[name].Details; known != nil {
+			s.deployOf(name, known) // tells where it is
+		}
+		if host := history.Settings.TargetHost; host != "" {
+			s.redirect(name, host)
+		}
 	}
 	return s, nil
 }
@@ -291,7 +299,7 @@ func (a *App) completeRuns(cmd *cobra.Command, _ []string, _ string) ([]string, 
 // thisMachine is the machine that this computer is.
 func (s *session) thisMachine(names []string) string {
 	for _, name := range names {
-		if s.fleet.DeployOf(name, nil).TargetHost == "local" {
+		if s.deployOf(name, nil).TargetHost == "local" {
 			return name
 		}
 	}
@@ -305,10 +313,11 @@ func (s *session) thisMachine(names []string) string {
 func (s *session) updating(p *progress, settings deploy.Settings) deploy.Options {
 	o := s.deployOptions()
 	o.OnEvent = p.deploy
+	settings.TargetHost = o.TargetHost
 	o.Settings = settings
 	o.Names = map[string]string{}
 	for name := range s.fleet.Machines {
-		o.Names[s.fleet.DeployOf(name, nil).TargetHost] = name
+		o.Names[s.deployOf(name, nil).TargetHost] = name
 	}
 	o.Run = deploy.NewRun(s.Now(), rand.Reader)
 	return o

@@ -26,6 +26,11 @@ type session struct {
 
 	known map[string]*flake.Details // evaluated last
 
+	deployMu sync.Mutex              // guards deploys
+	deploys  map[string]flake.Deploy // where machines are, as far as that is known
+	// redirected is a machine that is reached at another address than its own.
+	redirected struct{ machine, host string }
+
 	keysOnce sync.Once
 	keys     *secrets.Identities
 	keysErr  error

@@ -9,12 +9,12 @@ import (
 // onTargets hands on the selected machines with nothing but their addresses, for
 // a command that asks the machines themselves. Only a machine whose address
 // the inventory leaves open is evaluated for it.
-func (a *App) onTargets(ctx context.Context, args []string, all bool, do func(context.Context, *session, []deploy.Machine) error) error {
+func (a *App) onTargets(ctx context.Context, c choice, do func(context.Context, *session, []deploy.Machine) error) error {
 	s, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	names, err := s.selection(args, all)
+	names, err := s.choose(c)
 	if err != nil {
 		return err
 	}
@@ -29,9 +29,8 @@ func (s *session) targets(ctx context.Context, names []string) ([]deploy.Machine
 	machines := make([]deploy.Machine, len(names))
 	var open []string
 	for i, name := range names {
-		m := s.fleet.Machines[name]
-		machines[i] = deploy.Machine{Name: name, Class: m.Class, Address: m.Deploy.TargetHost}
-		if m.Deploy.TargetHost == "" {
+		machines[i] = deploy.Machine{Name: name, Class: s.fleet.Machines[name].Class, Address: s.deployOf(name, nil).TargetHost}
+		if machines[i].Address == "" {
 			open = append(open, name)
 		}
 	}
@@ -41,13 +40,15 @@ func (s *session) targets(ctx context.Context, names []string) ([]deploy.Machine
 	p := s.progress()
 	defer p.clear()
 	p.get().Set("evaluating", "the machines' addresses", "")
-	evaluated, err := s.loader.Details(ctx, s.fleet, open, false)
+	evaluated, err := s.loader.Details(ctx, s.fleet, open, true) // with less they are not known
 	if err != nil {
 		return nil, err
 	}
 	for i := range machines {
 		m := &machines[i]
-		m.Address = s.fleet.DeployOf(m.Name, evaluated.Details[m.Name]).TargetHost
+		if m.Address == "" {
+			m.Address = s.deployOf(m.Name, evaluated.Details[m.Name]).TargetHost
+		}
 		if failed := evaluated.Failed[m.Name]; failed != nil {
 			m.Err = failed
 		}
@@ -57,12 +58,12 @@ func (s *session) targets(ctx context.Context, names []string) ([]deploy.Machine
 
 // onEvaluating hands on the selected machines, each of which waits for its own
 // evaluation when that is needed: the first one need not wait for the last.
-func (a *App) onEvaluating(ctx context.Context, p *progress, args []string, all bool, do func(context.Context, *session, []deploy.Machine) error) error {
+func (a *App) onEvaluating(ctx context.Context, p *progress, c choice, do func(context.Context, *session, []deploy.Machine) error) error {
 	p.get().Set("evaluating", "the fleet", "")
-	s, err := a.openFor(ctx, args, false, true)
+	s, err := a.openFor(ctx, c.args, false, true)
 	var names []string
 	if err == nil {
-		names, err = s.selection(args, all)
+		names, err = s.choose(c)
 	}
 	if err != nil {
 		p.clear()

@@ -96,10 +96,13 @@ type Settings struct {
 	StopAfter int `json:"stopAfter,omitempty"`
 	// BuildHost builds for all machines, BuildOnTarget has each build for itself.
 	// Without them it is what a machine says, or this computer.
-	BuildHost     string   `json:"buildHost,omitempty"`
-	BuildOnTarget bool     `json:"buildOnTarget,omitempty"`
-	Limits        Limits   `json:"limits"`
-	Timeouts      Timeouts `json:"timeouts"`
+	BuildHost     string `json:"buildHost,omitempty"`
+	BuildOnTarget bool   `json:"buildOnTarget,omitempty"`
+	// TargetHost is where the one machine of the run is reached in place of its own
+	// address; empty for there. [Machine.Address] says the same.
+	TargetHost string   `json:"targetHost,omitempty"`
+	Limits     Limits   `json:"limits"`
+	Timeouts   Timeouts `json:"timeouts"`
 }
 
 // Limits says for how many machines at once a phase runs; zero is the default.

@@ -36,6 +36,9 @@ func (d *Deployer) conclude(r Result) Result {
 	if r.bad() || r.State == Interrupted {
 		r.Log = d.o.Record.logOf(r.Machine)
 	}
+	if d.o.TargetHost != "" && r.Next != buildCommand(r.Machine) && strings.HasPrefix(r.Next, "fleet machines ") && strings.HasSuffix(r.Next, " "+r.Machine) {
+		r.Next += " --target-host " + shellLine([]string{d.o.TargetHost}) // which the machine alone does not tell
+	}
 	_ = d.o.Record.append(entry{Result: &r}, true) // Record.Close tells
 	return r
 }

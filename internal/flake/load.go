@@ -7,7 +7,6 @@
 package flake
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,17 +40,6 @@ type Fleet struct {
 	evalKey string // empty where nothing may be cached
 	// known is what was evaluated together with the inventory.
 	known Evaluated
-}
-
-// DeployOf is where a machine is reached: as the inventory says, and what that
-// leaves open as the machine's own modules say. Details may be nil.
-func (f *Fleet) DeployOf(name string, details *Details) Deploy {
-	deploy := f.Machines[name].Deploy
-	if details != nil {
-		deploy.TargetHost = cmp.Or(deploy.TargetHost, details.Deploy.TargetHost)
-		deploy.BuildHost = cmp.Or(deploy.BuildHost, details.Deploy.BuildHost)
-	}
-	return deploy
 }
 
 // ErrNotFound says that there is no flake where one was looked for.
@@ -181,6 +169,10 @@ func (f *Fleet) take(got *answer) error {
 	if err := json.Unmarshal(got.Inventory, &f.Inventory); err != nil {
 		return fmt.Errorf("the inventory of %s is not what this program knows: %w", f.Ref, err)
 	}
+	for name, m := range f.Machines {
+		m.Deploy.TargetHost, m.Deploy.BuildHost = f.Flavour.Login(m.Deploy.TargetHost), f.Flavour.buildHost(m.Deploy.BuildHost)
+		f.Machines[name] = m
+	}
 	return nil
 }
 
@@ -198,7 +190,7 @@ func (e *inventoryError) Unwrap() error { return e.err }
 
 // cacheFormat is part of every key: results that an older program kept in
 // another shape are not found.
-const cacheFormat = "flake-3"
+const cacheFormat = "flake-4"
 
 // key names a result for the cache; empty means it may not be kept. What is
 // asked is part of it.

@@ -106,8 +106,8 @@ type Details struct {
 	// RequireExplicitUpdate keeps the machine out of an update of all machines:
 	// it has to be named.
 	RequireExplicitUpdate bool `json:"requireExplicitUpdate,omitempty"`
-	// Networks are further ways to the machine, the best first. They are
-	// evaluated together with Toplevel only.
+	// Networks are ways to the machine, the best first: see Fleet.DeployOf. They
+	// are evaluated together with Toplevel only.
 	Networks []Network `json:"networks,omitempty"`
 	// Health says how a new system is judged. It is evaluated together with
 	// Toplevel only; nil where the machine says nothing.
