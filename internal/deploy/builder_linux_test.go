@@ -95,11 +95,11 @@ func TestBuildHostSlow(t *testing.T) {
 	on(t, hosts[1], "ln", "-s", "/opt/slow", "/run/current-system")
 	must(t, hosts[1].WriteFile("/opt/slow/sw/bin/nix-store", fmt.Appendf(nil, `#!/bin/sh
 [ "$1" = --import ] || exec %s "$@"
-for piece in $(seq 80); do dd bs=1M count=1 iflag=fullblock 2>/dev/null; sleep 0.1; done | %[1]s "$@"
+for piece in $(seq 40); do dd bs=1M count=1 iflag=fullblock 2>/dev/null; sleep 0.1; done | %[1]s "$@"
 `, program), 0o755))
 	x := newNix(t)
 	m := machine("client", flake.NixOS, "ssh://client", flakeOf(t, x, map[string]system{
-		"client": {version: "1", build: "$b mkdir $out; $b dd if=/dev/zero of=$out/ballast bs=1M count=50 2>/dev/null"},
+		"client": {version: "1", build: "$b mkdir $out; $b dd if=/dev/zero of=$out/ballast bs=1M count=38 2>/dev/null"},
 	})["client"])
 	m.BuildHost = "ssh://builder"
 	events := &recorder{}

@@ -32,14 +32,14 @@ func TestClaim(t *testing.T) {
 	refused := func(owner string) {
 		t.Helper()
 		var busy *BusyError
-		if _, err := second.Claim(t.Context(), "run-2", "me"); !errors.As(err, &busy) || busy.Owner != owner || busy.Target != "ssh://claimed" {
+		if _, err := second.Claim(t.Context(), "run-2", "me", "/nix/store/none"); !errors.As(err, &busy) || busy.Owner != owner || busy.Target != "ssh://claimed" {
 			t.Errorf("it is not refused in the name of %q: %v", owner, err)
 		}
 	}
 	free := func() {
 		t.Helper()
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			release, err := second.Claim(t.Context(), "run-2", "me")
+			release, err := second.Claim(t.Context(), "run-2", "me", "/nix/store/none")
 			if err == nil {
 				release()
 				return
@@ -67,12 +67,12 @@ func TestClaim(t *testing.T) {
 		}
 	}
 
-	release, err := first.Claim(t.Context(), "run-1", "crs58@stibnite \n of the house")
+	release, err := first.Claim(t.Context(), "run-1", "crs58@stibnite \n of the house", "/nix/store/none")
 	if err != nil {
 		t.Fatal(err)
 	}
 	refused("crs58@stibnite of the house")
-	again, err := first.Claim(t.Context(), "run-1", "the same run, over the same connection")
+	again, err := first.Claim(t.Context(), "run-1", "the same run, over the same connection", "/nix/store/none")
 	if err != nil {
 		t.Errorf("the run itself is refused: %v", err)
 	}
@@ -82,7 +82,7 @@ func TestClaim(t *testing.T) {
 	free()
 
 	// A driver that is gone without a word: its connection is, too.
-	if _, err := first.Claim(t.Context(), "run-1", "crs58"); err != nil {
+	if _, err := first.Claim(t.Context(), "run-1", "crs58", "/nix/store/none"); err != nil {
 		t.Fatal(err)
 	}
 	refused("crs58")
@@ -95,7 +95,7 @@ func TestClaim(t *testing.T) {
 	// run had there ends when it comes again, or when another takes the machine over.
 	for _, stale := range []bool{false, true} {
 		first, third := connect(), connect()
-		if _, err := first.Claim(t.Context(), "run-1", "crs58"); err != nil {
+		if _, err := first.Claim(t.Context(), "run-1", "crs58", "/nix/store/none"); err != nil {
 			t.Fatal(err)
 		}
 		daemon := make(chan error)
@@ -108,7 +108,7 @@ func TestClaim(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		release, err := third.Claim(t.Context(), run, "the next")
+		release, err := third.Claim(t.Context(), run, "the next", "/nix/store/none")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,13 +19,13 @@ const (
 )
 
 // Claim runs the script that holds the machine for as long as it hears from us.
-func (t *scripted) Claim(ctx context.Context, run, owner string) (func(), error) {
+func (t *scripted) Claim(ctx context.Context, run, owner, system string) (func(), error) {
 	holding, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	lines, beat := io.Pipe()
 	answer := &firstAnswer{line: make(chan string, 1)}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- t.shell.run(holding, claimScript, lines, answer, run, strings.Join(strings.Fields(owner), " "), strconv.Itoa(seconds(leaseTime)))
+		ended <- t.shell.run(holding, claimScript, lines, answer, run, strings.Join(strings.Fields(owner), " "), strconv.Itoa(seconds(leaseTime)), system)
 		lines.Close() // so that a beat does not wait for a reader
 	}()
 	give := sync.OnceFunc(func() {

@@ -52,12 +52,12 @@ func TestLocal(t *testing.T) {
 	if err := target.WriteFile(t.Context(), keyFile, []byte("key\n")); err != nil {
 		t.Fatal(err)
 	}
-	release, err := target.Claim(t.Context(), "run", "me")
+	release, err := target.Claim(t.Context(), "run", "me", "/nix/store/none")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var busy *BusyError
-	if _, err := newLocalTarget(flake.NixOS, true, nil).Claim(t.Context(), "another", "you"); !errors.As(err, &busy) || busy.Owner != "me" {
+	if _, err := newLocalTarget(flake.NixOS, true, nil).Claim(t.Context(), "another", "you", "/nix/store/none"); !errors.As(err, &busy) || busy.Owner != "me" {
 		t.Errorf("another run may claim it too: %v", err)
 	}
 	a := Activation{ID: "20260101-test", Class: flake.NixOS, Out: system, Goal: Switch, Owner: "me", Token: "token", Limit: time.Minute, Window: time.Minute}

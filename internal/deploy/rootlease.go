@@ -16,7 +16,7 @@ import (
 // process that took it.
 const rootLease = rootRunDir + "/lease"
 
-func (t *rootTarget) Claim(ctx context.Context, _, owner string) (func(), error) {
+func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (func(), error) {
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
 	}

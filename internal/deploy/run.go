@@ -157,7 +157,7 @@ func (w *way) take(ctx context.Context) error {
 func (w *way) claim(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
-	release, err := w.t.Claim(bounded, w.d.o.Run, w.d.o.Owner)
+	release, err := w.t.Claim(bounded, w.d.o.Run, w.d.o.Owner, w.s.Wanted.OutPath)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,8 @@ type Target interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	// Claim takes the machine for a run until release is called, this process
 	// dies, or the connection does. A [BusyError] says that another run has it.
-	Claim(ctx context.Context, run, owner string) (release func(), err error)
+	// The system that the run brings is no garbage there meanwhile.
+	Claim(ctx context.Context, run, owner, system string) (release func(), err error)
 
 	// Begin starts an activation that depends on nobody from then on. To begin
 	// the same again changes nothing. A [BusyError] says that another is under way.

@@ -2,7 +2,9 @@
 # on stdin: they are its heart-beats. Prints held, or busy AGE OWNER.
 # It keeps two drivers from one machine early and with a name; what keeps two
 # activations apart is the link that begin.sh makes.
-# $1: the run's name, $2: its owner, $3: seconds after which a silent run is over
+# What the run brings is no garbage meanwhile.
+# $1: the run's name, $2: its owner, $3: seconds after which a silent run is over,
+# $4: the system that it brings
 # shellcheck disable=SC2154 # run is from the prelude
 umask 077
 mkdir -p "$run/fleet"
@@ -39,6 +41,16 @@ hang_up() {
   done
   kill "$sshd"
 }
+# keep has the garbage collector leave a system alone that may not be there yet.
+# The root leads through a folder that is emptied at boot, and there is one for all
+# runs: of a claim that nobody gave back nothing stays.
+keep() {
+  roots=/nix/var/nix/gcroots
+  [ -d "$roots" ] || return # Nix has yet to make it, with what it needs there
+  (umask 022 && mkdir -p "$roots/fleet")
+  ln -sfn "$1" "$run/fleet/coming"
+  ln -sfn "$run/fleet/coming" "$roots/fleet/coming"
+}
 beat=$(field 3)
 case $beat in '' | *[!0-9]*) beat=-$3 ;; esac # it is no claim
 if [ -e "$lease" ] && [ "$(field 1)" != "$1" ] && [ "$((since - beat))" -lt "$3" ]; then
@@ -52,10 +64,11 @@ if [ -e "$lease" ]; then
 else
   ln "$lease.$$" "$lease" 2>/dev/null || busy
 fi
+keep "$4"
 echo held
 while read -r _; do
   mine || exit 0
   write "$1" "$2" && mv -f "$lease.$$" "$lease"
 done
-! mine || rm -f "$lease"
+! mine || rm -f "$lease" "$run/fleet/coming" /nix/var/nix/gcroots/fleet/coming
 rm -f "$lease.$$"
