@@ -38,6 +38,14 @@ func wantOwnUnits(t *testing.T, h *testhost.Host) {
 	on(t, h, "sh", "-c", `nix-store --verify-path "$(readlink -f /etc/systemd/system)"`)
 }
 
+// waitAtRest waits until a full host has brought its deploy to an end by itself.
+func waitAtRest(t *testing.T, h *testhost.Host) {
+	t.Helper()
+	wait(t, func() bool {
+		return !hostFile(h, "/var/lib/fleet/current") && on(t, h, "systemctl", "list-units", "--all", "--plain", "--no-legend", "fleet-*") == ""
+	})
+}
+
 // starts is what the activation of a NixOS system has systemd do.
 const starts = "/usr/bin/systemctl daemon-reload; /usr/bin/systemctl start --no-block multi-user.target"
 
@@ -167,9 +175,7 @@ func TestSettledAtBoot(t *testing.T) {
 	if err := h.Start(); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, func() bool {
-		return !hostFile(h, "/var/lib/fleet/current") && on(t, h, "systemctl", "list-units", "--all", "--plain", "--no-legend", "fleet-*") == ""
-	})
+	waitAtRest(t, h)
 	wantStanding(t, h, tops["first"].OutPath, "system-1-link", "1")
 	wantOwnUnits(t, h)
 	if got := on(t, h, "sh", "-c", "tail -qn 1 /var/lib/fleet/*/result"); !strings.Contains(got, "rolled-back rebooted") {

@@ -68,4 +68,16 @@ func TestFullHostUnits(t *testing.T) {
 			}
 		})
 	}
+
+	for _, ahead := range []time.Duration{24 * time.Hour, -48 * time.Hour} {
+		if err := h.SetClock(ahead); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range [][]string{{"date", "+%s"}, {"systemd-run", "--quiet", "--wait", "--pipe", "date", "+%s"}} {
+			seconds, err := strconv.ParseInt(mustSSH(t, n, h.Name, command...), 10, 64)
+			if difference := time.Until(time.Unix(seconds, 0)); err != nil || (difference-ahead).Abs() > time.Hour {
+				t.Errorf("%q is %s ahead (%v), want %s", command, difference, err, ahead)
+			}
+		}
+	}
 }
