@@ -164,7 +164,7 @@ func (t *sshTarget) Exec(ctx context.Context, args []string, _ bool, stdout, std
 	if conn == nil {
 		return fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
 	}
-	err := conn.Run(ctx, ssh.Command{Args: searched(args), Stdout: stdout, Stderr: stderr})
+	err := conn.Run(ctx, ssh.Command{Args: searched(args), Stdout: stdout, Stderr: stderr, Kill: true})
 	if exit, ok := errors.AsType[*ssh.ExitError](err); ok {
 		return &exitError{exit.Code, exit.Signal}
 	}

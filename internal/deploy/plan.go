@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -212,6 +213,9 @@ func (d *Deployer) look(ctx context.Context, m Machine) (Facts, string, error) {
 		keyFile = keyPath(m.Details)
 	}
 	facts, err := t.Inspect(ctx, keyFile, "")
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("something hangs on the machine: it lets us in, but does not tell within %s how it is: %w", d.o.Timeouts.Reach, err)
+	}
 	return facts, t.String(), err
 }
 

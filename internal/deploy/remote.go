@@ -81,10 +81,14 @@ func (t *sshTarget) run(ctx context.Context, script string, stdin io.Reader, std
 		Args:   append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...),
 		Stdin:  stdin,
 		Stdout: stdout,
+		Kill:   true,
 	})
 	var exit *ssh.ExitError
-	if errors.As(err, &exit) { // the script as a command would fill the message
+	switch cause := context.Cause(ctx); { // the script as a command would fill the message
+	case errors.As(err, &exit):
 		return &scriptError{code: exit.Code, said: exit.Stderr}
+	case cause != nil && errors.Is(err, cause):
+		return cause
 	}
 	return err
 }

@@ -22,6 +22,9 @@ type Command struct {
 	// Stdout and Stderr take the output. Nil: thrown away. The end of stderr is
 	// kept for the error in any case.
 	Stdout, Stderr io.Writer
+	// Kill has the command killed, with all that it has started, when ctx ends and
+	// the connection still stands; Run waits a moment for that.
+	Kill bool
 
 	title string // what errors call it; empty: the arguments
 }
@@ -37,9 +40,13 @@ func (c Command) name() string {
 // command failed, ErrConnectionLost where nobody knows, ErrClosed where it was
 // not begun. When ctx ends, Run returns at once: what the command did by then is
 // unknown as well. The command loses its streams and is sent SIGTERM, which
-// OpenSSH passes on except for root: what must be stoppable belongs into a unit.
+// OpenSSH passes on except for root: see Kill.
 func (c *Conn) Run(ctx context.Context, cmd Command) error {
-	args, prefix := c.wrap(cmd.Args)
+	args := cmd.Args
+	if cmd.Kill {
+		args = announced(args)
+	}
+	args, prefix := c.wrap(args)
 	line, err := commandLine(args)
 	if err != nil {
 		return fmt.Errorf("run on %s: %w", c.host, err)
@@ -59,6 +66,10 @@ func (c *Conn) Run(ctx context.Context, cmd Command) error {
 	stderr := &gate{w: tail, fail: cancel}
 	if cmd.Stderr != nil {
 		stderr.w = io.MultiWriter(tail, cmd.Stderr)
+	}
+	said := &announcement{next: stderr.w}
+	if cmd.Kill {
+		stderr.w = said
 	}
 	defer stdout.close()
 	defer stderr.close()
@@ -88,10 +99,17 @@ func (c *Conn) Run(ctx context.Context, cmd Command) error {
 			return fmt.Errorf("%s on %s: %w", cmd.name(), c.host, err)
 		}
 	case <-ctx.Done():
+		if cmd.Kill {
+			stderr.close()
+			c.kill(said.process)
+		}
 		s.abandon()
 		return fmt.Errorf("%s on %s: %w", cmd.name(), c.host, context.Cause(ctx))
 	}
 	stderr.close()
+	if err := said.flush(); err != nil {
+		return fmt.Errorf("%s on %s: pass on its output: %w", cmd.name(), c.host, err)
+	}
 	return c.result(s.err, cmd.name(), tail)
 }
 
@@ -127,7 +145,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 // result says how a session ended.
-func (c *connection) result(err error, command string, tail fmt.Stringer) error {
+func (c *connection) result(err error, command string, tail *tail) error {
 	var exit *ssh.ExitError
 	var missing *ssh.ExitMissingError
 	switch {

@@ -182,6 +182,20 @@ func TestCancel(t *testing.T) {
 	if got, err := conn.Output(t.Context(), "echo", "still", "here"); got != "still here" || err != nil {
 		t.Errorf("the connection does not go on: %q, %v", got, err)
 	}
+	t.Run("with all that it has started", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		started := &notify{seen: cancel}
+		var stderr bytes.Buffer
+		err := conn.Run(ctx, Command{Kill: true, Args: []string{"sh", "-c", "echo warning >&2; sleep 600 & echo $!; trap : TERM; wait; wait"}, Stdout: started, Stderr: &stderr})
+		if !errors.Is(err, context.Canceled) || strings.TrimSpace(stderr.String()) != "warning" {
+			t.Errorf("got %v; it said %q", err, stderr.String())
+		}
+		waitFor(t, "its child is killed", func() bool {
+			_, err := os.Stat("/proc/" + strings.TrimSpace(started.first))
+			return errors.Is(err, os.ErrNotExist)
+		})
+	})
 	t.Run("before it began", func(t *testing.T) {
 		if _, err := conn.Output(ctx, "true"); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)

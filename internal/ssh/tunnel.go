@@ -1,13 +1,11 @@
 package ssh
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,12 +118,6 @@ func (t *Tunnel) fail(err error) {
 	}
 }
 
-// startDaemon says first, on stderr, which process the daemon is.
-const (
-	startDaemon = `echo "` + daemonIs + `$$" >&2; exec "$0" --stdio`
-	daemonIs    = "fleet: the daemon is "
-)
-
 // serve joins a local connection with a daemon on the host. The local side
 // sees the end only when we know how the daemon ended, so that Err has the
 // reason before Nix complains.
@@ -133,12 +125,14 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { local.Close() })()
-	wrapped, prefix := t.conn.wrap([]string{"sh", "-c", startDaemon, t.program})
+	args := []string{t.program, "--stdio"}
+	wrapped, prefix := t.conn.wrap(announced(args))
 	line, err := commandLine(wrapped)
 	if err != nil {
 		return err
 	}
-	said := &daemonSays{}
+	tail := &tail{}
+	said := &announcement{next: tail}
 	stderr := &gate{w: said}
 	var stdin io.WriteCloser
 	s, err := t.conn.start(ctx, line, func(s *ssh.Session) (err error) {
@@ -165,65 +159,19 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 		case <-s.finished:
 		case <-time.After(daemonPatience):
 			stderr.close()
-			t.kill(said.process)
+			t.conn.kill(said.process)
 			s.abandon()
 		}
 		return nil
 	}
 	stderr.close()
-	return t.conn.result(s.err, display([]string{t.program, "--stdio"}), said)
+	_ = said.flush()
+	return t.conn.result(s.err, display(args), tail)
 }
 
-// daemonPatience is how long a daemon may take to end with its input, and how
-// long it may take to kill one that does not.
+// daemonPatience is how long a daemon may take to end with its input. One that
+// hangs has locks in the store.
 const daemonPatience = time.Second
-
-// kill ends a daemon that hangs: sshd does not, and it has locks in the store.
-// Over a line that is dead there is nothing to be done.
-func (t *Tunnel) kill(process string) {
-	if process == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), daemonPatience)
-	defer cancel()
-	_ = t.conn.Run(ctx, Command{title: "kill the Nix daemon that hangs", Args: []string{"kill", "-KILL", process}})
-}
-
-// daemonSays takes what a daemon writes to stderr: the number of its process,
-// and what is kept for an error.
-type daemonSays struct {
-	process string
-	line    []byte // what is not yet a line, until the process is known
-	tail    tail
-}
-
-func (d *daemonSays) String() string {
-	_, _ = d.tail.Write(d.line)
-	d.line = nil
-	return d.tail.String()
-}
-
-func (d *daemonSays) Write(p []byte) (int, error) {
-	if d.process != "" {
-		return d.tail.Write(p)
-	}
-	d.line = append(d.line, p...)
-	for d.process == "" {
-		line, rest, found := bytes.Cut(d.line, []byte("\n"))
-		if !found {
-			return len(p), nil
-		}
-		if process, is := strings.CutPrefix(string(line), daemonIs); is {
-			d.process = process
-		} else {
-			_, _ = d.tail.Write(d.line[:len(line)+1])
-		}
-		d.line = rest
-	}
-	_, _ = d.tail.Write(d.line)
-	d.line = nil
-	return len(p), nil
-}
 
 // counter counts what it passes on.
 type counter struct {
