@@ -16,7 +16,9 @@ func (a *App) machinesBuildCmd() *cobra.Command {
 		Use:   "build [SELECTION...]",
 		Short: "Build the systems of machines",
 		Long: `Build the systems of the selected machines, here, and print where they are. No
-machine is reached, and one whose system does not build leaves the others alone.`,
+machine is reached, and one whose system does not build leaves the others alone.
+Where an update would build them, be it on a build host, they are built by
+` + "`fleet machines update --goal build`" + `.`,
 		Example: `  fleet machines build cinnabar
   fleet machines build --all --out-link result
   fleet machines build tag:server --dry-run

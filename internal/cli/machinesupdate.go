@@ -33,12 +33,9 @@ type updateOptions struct {
 	confirm, activation       time.Duration
 }
 
-// goalBuild is a goal that no machine is reached for.
-const goalBuild = "build"
-
 func goals() []string {
 	return []string{
-		string(deploy.Switch), string(deploy.Boot), string(deploy.Test), string(deploy.DryActivate), string(deploy.Push), goalBuild,
+		string(deploy.Switch), string(deploy.Boot), string(deploy.Test), string(deploy.DryActivate), string(deploy.Push), string(deploy.JustBuild),
 	}
 }
 
@@ -136,8 +133,8 @@ func (o updateOptions) settings() (deploy.Settings, error) {
 	if !slices.Contains(goals(), o.goal) {
 		return wrong("--goal %s is none of %s", o.goal, strings.Join(goals(), ", "))
 	}
-	if o.page != "" && (o.goal == goalBuild || o.dryRun) {
-		return wrong("--html draws a run, and no run of it is recorded: leave out --goal build and --dry-run")
+	if o.page != "" && o.dryRun {
+		return wrong("--html draws a run, and --dry-run makes none: leave one out")
 	}
 	if o.limitEval < 0 {
 		return wrong("--limit-eval is %d, and must be at least 1, or 0 for --jobs", o.limitEval)
@@ -194,10 +191,11 @@ func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 		p.clear()
 		return &codeError{exitUsage, fmt.Errorf("--role-order: %w", err)}
 	}
-	if m, known := s.fleet.Machines[settings.BuildHost]; known {
-		settings.BuildHost = s.deployOf(m.Name, nil).TargetHost
-	}
 	p.get().Remove("evaluating")
+	if settings.BuildHost, err = s.buildHost(ctx, settings.BuildHost); err != nil {
+		p.clear()
+		return err
+	}
 	evaluating, cancel := context.WithCancel(ctx)
 	machines, wait := s.evaluating(evaluating, names, waves, c.all)
 	defer wait()
@@ -206,15 +204,32 @@ func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 		return s.showPlan(ctx, p, settings, machines)
 	}
 	options := s.updating(p, settings)
-	if o.goal == goalBuild {
-		return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Build(ctx, machines) })
-	}
 	if err := s.record(&options, names, waves); err != nil {
 		p.clear()
 		return err
 	}
 	defer s.drawRun(options.Run, o.page)
 	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Update(ctx, machines) })
+}
+
+// buildHost is the address of the host that is to build, which may be given as the
+// name of a machine.
+func (s *session) buildHost(ctx context.Context, host string) (string, error) {
+	if _, known := s.fleet.Machines[host]; !known {
+		return host, nil
+	}
+	machines, err := s.targets(ctx, []string{host})
+	if err != nil {
+		return "", err
+	}
+	m := machines[0]
+	if m.Err == nil {
+		_, m.Err = deploy.ParseAddress(m.Address, s.fleet.Dir)
+	}
+	if m.Err != nil {
+		return "", fmt.Errorf("--build-host %s: %w", host, m.Err)
+	}
+	return m.Address, nil
 }
 
 // resume goes on with a recorded run, with what its flake declared then.
@@ -375,9 +390,6 @@ func (s *session) showSummary(summary *deploy.Summary, settings deploy.Settings)
 }
 
 func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Settings, machines []deploy.Machine) error {
-	if settings.Goal == goalBuild {
-		settings.Goal = deploy.Push
-	}
 	d := deploy.New(s.updating(p, settings))
 	defer d.Close()
 	plan := d.Plan(ctx, machines)

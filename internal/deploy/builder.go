@@ -67,9 +67,10 @@ func (w *way) builder() (b *builder, self bool, err error) {
 	if address == "" {
 		address = w.m.BuildHost
 	}
+	own, noAddress := ParseAddress(w.m.Address, d.o.Directory)
 	switch {
 	case d.o.BuildOnTarget:
-		return nil, true, nil
+		return nil, true, noAddress
 	case address == "" || address == Here:
 		return nil, false, nil
 	}
@@ -79,13 +80,12 @@ func (w *way) builder() (b *builder, self bool, err error) {
 		return nil, false, fmt.Errorf("the build host: %w", err)
 	case a.Kind == Local:
 		return nil, false, nil
-	case a.String() == w.t.String():
+	case a == own:
 		return nil, true, nil
 	case a.Kind != SSH:
 		return nil, false, fmt.Errorf("the build host %s is no host behind SSH", address)
-	}
-	if _, ok := w.t.(comparer); !ok {
-		return nil, false, fmt.Errorf("%s is no machine that another can copy to: build for it here (--build-host %s)", w.t, Here)
+	case own.Kind == Root && d.o.Goal != JustBuild:
+		return nil, false, fmt.Errorf("%s is no machine that another can copy to: build for it here (--build-host %s)", own, Here)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -96,20 +96,41 @@ func (w *way) builder() (b *builder, self bool, err error) {
 	return d.builders[a.String()], false, nil
 }
 
-// buildHost names the host that would build for the machine; empty for here.
-func (w *way) buildHost(s Step) (string, error) {
-	var err error
-	if w.t, err = w.d.target(s.Machine, s.Class, s.Target); err != nil {
-		return "", err
-	}
+// buildHost names the host that builds for the machine; empty for here.
+func (w *way) buildHost() (string, error) {
 	b, self, err := w.builder()
 	switch {
+	case err != nil:
+		return "", err
 	case self:
-		return w.t.String(), err
+		own, err := ParseAddress(w.m.Address, w.d.o.Directory)
+		return own.String(), err
 	case b != nil:
-		return b.name, err
+		return b.name, nil
 	}
-	return "", err
+	return "", nil
+}
+
+// justBuild is the whole way of a machine that is only built for.
+func (w *way) justBuild(ctx context.Context, r Result) Result {
+	_, self, err := w.builder()
+	if err != nil {
+		return r.fail(ctx, Build, err)
+	}
+	if self {
+		err := w.d.during(ctx, Reach, func() (err error) { w.t, err = w.d.connect(ctx, w.m); return err })
+		if err != nil {
+			return r.fail(ctx, Reach, err)
+		}
+	}
+	if err := w.build(ctx); err != nil {
+		return r.fail(ctx, Build, err)
+	}
+	r.Message = "built"
+	if host, _ := w.buildHost(); host != "" { // builder has given it
+		r.Message += " on " + host
+	}
+	return r
 }
 
 // build realises the system where the machine is built for.

@@ -85,6 +85,59 @@ func TestBuildElsewhere(t *testing.T) {
 	wantState(t, newDeployer(t, o).Update(t.Context(), []deploy.Machine{m}), "client", deploy.Failed, "reach the build host: ")
 }
 
+// A goal that is only to build reaches no machine but the one that builds: none, a
+// build host by the name of its machine, or the machine for itself.
+func TestJustBuild(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	hosts := testhost.Lights(t, n, testhost.Options{Name: "builder"}, testhost.Options{Name: "client"})
+	x := newNix(t)
+	leavesNothing(t, x, hosts...)
+	tops := flakeOf(t, x, map[string]system{"here": {version: "1"}, "builder": {version: "2"}, "client": {version: "3"}})
+	for at, want := range map[string]string{"here": "", "builder": "smith", "client": "client"} {
+		m := machine("client", flake.NixOS, "ssh://client", tops[at])
+		var reached []string
+		o := sshOptions(x, &recorder{}, n)
+		o.Goal, o.Names = deploy.JustBuild, map[string]string{"ssh://builder": "smith"}
+		dial := o.Dial
+		o.Dial = func(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
+			reached = append(reached, machine)
+			return dial(ctx, machine, host)
+		}
+		host, message := "", "built"
+		switch at {
+		case "here":
+			m.Address = "" // it needs none
+		case "builder":
+			m.BuildHost = "ssh://builder"
+		case "client":
+			o.BuildOnTarget, m.BuildHost = true, "ssh://builder"
+		}
+		if at != "here" {
+			host = "ssh://" + at
+			message += " on " + host
+		}
+		d := newDeployer(t, o)
+		for _, s := range d.Plan(t.Context(), []deploy.Machine{m}).Steps {
+			if s.Err != nil || s.BuildHost != host || !s.Build || s.Text() != strings.Replace(message, "built", "build", 1) {
+				t.Errorf("the plan for a build %s: %+v", at, s)
+			}
+		}
+		if len(reached) > 0 {
+			t.Errorf("to plan a build %s, %q were reached", at, reached)
+		}
+		wantState(t, d.Update(t.Context(), []deploy.Machine{m}), "client", deploy.Done, message)
+		if got := strings.Join(reached, " "); got != want {
+			t.Errorf("to build %s, %q were reached, want %q", at, got, want)
+		}
+		_, err := os.Stat(tops[at].OutPath)
+		for place, there := range map[string]bool{"here": err == nil, "builder": hostFile(hosts[0], tops[at].OutPath), "client": hostFile(hosts[1], tops[at].OutPath)} {
+			if there != (place == at) {
+				t.Errorf("what is to be built %s is %s: %t", at, place, there)
+			}
+		}
+	}
+}
+
 // A system that comes from a build host is given the time that it needs, for as
 // long as something of it moves.
 func TestBuildHostSlow(t *testing.T) {

@@ -14,7 +14,8 @@ type Goal string
 
 // The goals. Test is not made permanent: the next boot takes the system of
 // before. Boot takes effect at the next boot, to which Reboot comes at once.
-// DryActivate only says what activating would do, Push only copies.
+// DryActivate only says what activating would do, Push only copies, and JustBuild
+// reaches no machine but one that builds for itself.
 const (
 	Switch      Goal = "switch"
 	Test        Goal = "test"
@@ -22,10 +23,11 @@ const (
 	Reboot      Goal = "reboot"
 	DryActivate Goal = "dry-activate"
 	Push        Goal = "push"
+	JustBuild   Goal = "build"
 )
 
 // Changes tells whether a goal changes what a machine runs or boots.
-func (g Goal) Changes() bool { return g != DryActivate && g != Push }
+func (g Goal) Changes() bool { return g != DryActivate && g != Push && g != JustBuild }
 
 // reached tells whether a machine is where the goal leads.
 func (g Goal) reached(f Facts, out string) bool {
@@ -53,7 +55,7 @@ func (g Goal) text() string {
 		return "restart into"
 	case DryActivate:
 		return "ask what would be done to activate"
-	case Push:
+	case Push, JustBuild:
 		return ""
 	}
 	return "activate"

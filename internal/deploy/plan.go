@@ -77,7 +77,7 @@ func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 		}
 		s := d.planMachine(ctx, w.m)
 		if s.Err == nil && s.Activate {
-			s.BuildHost, s.Err = w.buildHost(s)
+			s.BuildHost, s.Err = w.buildHost()
 			s.setError(Build, s.Err)
 		}
 		if s.Err == nil && s.Activate {
@@ -92,7 +92,7 @@ func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 	return plan
 }
 
-// planMachine reaches a machine and says what is to be done, but not how much
+// planMachine reaches a machine, if its goal does, and says what is to be done, but not how much
 // there is to copy.
 func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	s := Step{Machine: m.Name, Class: m.Class, Target: m.Address, Goal: d.o.Goal, Wave: m.Wave}
@@ -110,6 +110,10 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	}
 	s.Wanted, s.details = *m.Details.Toplevel, m.Details
 	s.KeyFile = keyPath(m.Details)
+	if d.o.Goal == JustBuild {
+		s.Activate = true
+		return s
+	}
 	err := d.during(ctx, Reach, func() error {
 		d.emit(m.Name, Reach, Started, "")
 		facts, address, err := d.look(ctx, m)
@@ -234,6 +238,9 @@ func (d *Deployer) measure(ctx context.Context, s *Step) error {
 		s.Build = true
 		return nil
 	}
+	if s.Goal == JustBuild {
+		return nil
+	}
 	t, err := d.target(s.Machine, s.Class, s.Target)
 	if err != nil {
 		return err
@@ -291,8 +298,12 @@ func (s Step) Text() string {
 			parts = append(parts, "build on "+s.BuildHost)
 		case s.Build:
 			parts = append(parts, "build")
+		case s.Goal == JustBuild:
+			parts = append(parts, "nothing to build")
 		}
-		parts = append(parts, s.Copy.text())
+		if s.Goal != JustBuild {
+			parts = append(parts, s.Copy.text())
+		}
 		switch s.Key {
 		case KeyInstall:
 			parts = append(parts, "install the age key")

@@ -88,6 +88,9 @@ func (w *way) update(ctx context.Context) Result {
 		return r
 	}
 	w.planned(true)
+	if d.o.Goal == JustBuild {
+		return w.justBuild(ctx, r)
+	}
 	var err error
 	if w.t, err = d.target(w.s.Machine, w.s.Class, w.s.Target); err != nil {
 		return r.fail(ctx, Reach, err)
