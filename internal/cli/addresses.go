@@ -17,12 +17,15 @@ type choice struct {
 	// targetHost is where the machine is reached for this once; empty for where
 	// the flake says.
 	targetHost string
+	// skipUnreachable says that a machine at which nobody answers is no failure.
+	skipUnreachable bool
 }
 
 // flags declares those of a choice.
 func (c *choice) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.all, "all", false, "all machines")
 	c.targetHostFlag(cmd)
+	cmd.Flags().BoolVar(&c.skipUnreachable, "skip-unreachable", false, "a machine at which nobody answers, such as a laptop that is away, is no failure")
 }
 
 func (c *choice) targetHostFlag(cmd *cobra.Command) {
@@ -37,6 +40,7 @@ func (c choice) of(args []string) choice {
 
 // choose resolves a choice to the names of machines.
 func (s *session) choose(c choice) ([]string, error) {
+	s.skipUnreachable = c.skipUnreachable
 	names, err := s.selection(c.args, c.all)
 	if err != nil || c.targetHost == "" {
 		return names, err

@@ -93,6 +93,17 @@ func exit(code int) error {
 	return &codeError{code: code}
 }
 
+// exitOf is the exit code where so many of all machines failed.
+func exitOf(failed, all int) int {
+	switch failed {
+	case 0:
+		return exitDone
+	case all:
+		return exitFailed
+	}
+	return exitSomeFailed
+}
+
 func usageError(cmd *cobra.Command, err error) error {
 	return &codeError{exitUsage, fmt.Errorf("%w\nsee `%s --help`", err, cmd.CommandPath())}
 }

@@ -101,7 +101,7 @@ func (s *session) deployOptions() deploy.Options {
 		Terminal:   s.Streams.Lend,
 		Now:        s.Now,
 		Random:     rand.Reader,
-		Settings:   deploy.Settings{TargetHost: s.redirected.host},
+		Settings:   deploy.Settings{TargetHost: s.redirected.host, SkipUnreachable: s.skipUnreachable},
 	}
 }
 
@@ -183,6 +183,10 @@ func shortPath(path string) string {
 func (a *App) sayProblems(summary *deploy.Summary) {
 	for _, r := range summary.Results {
 		if r.State == deploy.Done || r.State == deploy.Unchanged || r.State == deploy.Running {
+			continue
+		}
+		if r.State == deploy.Skipped {
+			a.Streams.Say("%s: skipped, it is not reached: %s", r.Machine, r.Message)
 			continue
 		}
 		a.Streams.Problem(fmt.Errorf("%s: %s", r.Machine, r.Message))

@@ -103,10 +103,13 @@ func (s *session) rollback(ctx context.Context, machines []deploy.Machine, o rol
 }
 
 func (s *session) showRollbackPlan(plan *deploy.RollbackPlan) error {
-	failed := 0
+	failed, skipped := 0, 0
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "FROM", "TO", "AGE", "VERSION", "WOULD"}}
 	for _, step := range plan.Steps {
-		if step.Err != nil {
+		switch {
+		case step.Skipped:
+			skipped++
+		case step.Err != nil:
 			failed++
 		}
 		row := []string{step.Machine, step.Target, "–", "–", "–", "–", step.Text()}
@@ -118,14 +121,7 @@ func (s *session) showRollbackPlan(plan *deploy.RollbackPlan) error {
 		}
 		table.Add(row...)
 	}
-	code := exitDone
-	switch failed {
-	case 0:
-	case len(plan.Steps):
-		code = exitFailed
-	default:
-		code = exitSomeFailed
-	}
+	code := exitOf(failed, len(plan.Steps)-skipped)
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(plan), exit(code))
 	}

@@ -44,15 +44,20 @@ func (s *session) showStatus(ctx context.Context, p *progress, machines []deploy
 	defer d.Close()
 	statuses := d.Status(ctx, machines)
 	p.clear()
-	failed := 0
+	failed, skipped := 0, 0
 	table := term.Table{
 		Header: []string{"MACHINE", "TARGET", "STATUS", "GENERATION", "AGE", "RUNS", "DECLARED", "SECRETS", "NOTES"},
 		Paint:  s.paintVerdict,
 	}
 	for _, st := range statuses {
 		notes := st.Notes
-		if st.Err != nil {
+		switch {
+		case st.Skipped:
+			skipped++
+		case st.Err != nil:
 			failed++
+		}
+		if st.Err != nil {
 			notes = append(notes, st.Error)
 		}
 		generation := "–"
@@ -62,13 +67,7 @@ func (s *session) showStatus(ctx context.Context, p *progress, machines []deploy
 		table.Add(st.Machine, st.Target, string(st.Verdict), generation, ago(s.Now(), st.Found.Created),
 			shortPath(st.Found.System), shortPath(st.Declared), st.SecretsText(), strings.Join(notes, "; "))
 	}
-	code := exitDone
-	switch {
-	case failed == len(statuses):
-		code = exitFailed
-	case failed > 0:
-		code = exitSomeFailed
-	}
+	code := exitOf(failed, len(statuses)-skipped)
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(statuses), exit(code))
 	}

@@ -58,11 +58,15 @@ Building and copying do not wait; changes come in waves: machines with a role th
 others need first, NixOS before darwin, this computer last. --role-order says
 another order, --batch cuts waves into smaller groups.
 
+A machine that cannot be reached has failed; with --skip-unreachable one at which
+nobody answers is skipped, which is no failure, and --resume tries it again.
+
 Each run is recorded. What a run whose driver died has begun can be followed with
 ` + "`fleet machines attach RUN`" + `; --resume goes on with the whole of it.`,
 		Example: `  fleet machines update cinnabar
   fleet machines update --all --dry-run
   fleet machines update --all --batch 1,25%,rest --max-failures 0
+  fleet machines update tag:laptop --skip-unreachable
   fleet machines update 'tag:server & !cinnabar' --goal boot --reboot
   fleet machines update cinnabar --target-host root@192.0.2.7
   fleet machines update --resume 20260102-1504`,
@@ -329,6 +333,7 @@ func (s *session) updating(p *progress, settings deploy.Settings) deploy.Options
 	o := s.deployOptions()
 	o.OnEvent = p.deploy
 	settings.TargetHost = o.TargetHost
+	settings.SkipUnreachable = settings.SkipUnreachable || o.SkipUnreachable
 	o.Settings = settings
 	o.Names = map[string]string{}
 	for name := range s.fleet.Machines {
@@ -394,7 +399,7 @@ func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Set
 	defer d.Close()
 	plan := d.Plan(ctx, machines)
 	p.clear()
-	code := exitDone
+	failed, skipped := 0, 0
 	waves := slices.ContainsFunc(plan.Steps, func(s deploy.Step) bool { return s.Wave > 0 })
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "WOULD"}}
 	if waves {
@@ -406,13 +411,14 @@ func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Set
 			row = slices.Insert(row, 1, strconv.Itoa(step.Wave+1))
 		}
 		table.Add(row...)
-		if step.Err != nil {
-			code = exitSomeFailed
+		switch {
+		case step.Skipped:
+			skipped++
+		case step.Err != nil:
+			failed++
 		}
 	}
-	if !slices.ContainsFunc(plan.Steps, func(s deploy.Step) bool { return s.Err == nil }) {
-		code = exitFailed
-	}
+	code := exitOf(failed, len(plan.Steps)-skipped)
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(plan), exit(code))
 	}

@@ -30,6 +30,8 @@ type session struct {
 	deploys  map[string]flake.Deploy // where machines are, as far as that is known
 	// redirected is a machine that is reached at another address than its own.
 	redirected struct{ machine, host string }
+	// skipUnreachable says that a machine at which nobody answers is no failure.
+	skipUnreachable bool
 
 	keysOnce sync.Once
 	keys     *secrets.Identities

@@ -86,6 +86,8 @@ type Settings struct {
 	// Rollback says that machines are taken back to an earlier generation. Such a
 	// run can be joined, but not gone on with: what was earlier then is not now.
 	Rollback bool `json:"rollback,omitempty"`
+	// SkipUnreachable has a machine at which nobody answers skipped instead of failed.
+	SkipUnreachable bool `json:"skipUnreachable,omitempty"`
 	// Reboot restarts machines whose system is not wholly up without that.
 	Reboot bool `json:"reboot,omitempty"`
 	// Batches cut the run into groups of machines that are changed one after

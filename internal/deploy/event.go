@@ -25,7 +25,7 @@ const (
 // State says how a phase, or at the End a machine, stands.
 type State string
 
-// The states. Unchanged, RolledBack, NotStarted and HeldBack are outcomes of a
+// The states. Unchanged, RolledBack, NotStarted, HeldBack and Skipped are outcomes of a
 // machine only.
 const (
 	Started     State = "started"
@@ -38,6 +38,7 @@ const (
 	Interrupted State = "interrupted"
 	NotStarted  State = "not started"
 	HeldBack    State = "held back"
+	Skipped     State = "skipped"
 )
 
 // Event tells what one machine is doing. A phase begins with Started, may tell

@@ -41,6 +41,8 @@ type Step struct {
 	Activate bool     `json:"activate"`
 	Wave     int      `json:"wave"`
 	Notes    []string `json:"notes,omitempty"`
+	// Skipped says that it was to be skipped if nobody answers there, as is so.
+	Skipped bool `json:"skipped,omitempty"`
 	// Err is why nothing can be done for this machine, and Phase where that
 	// showed.
 	Err   error `json:"-"`
@@ -126,6 +128,7 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	})
 	if err != nil {
 		s.setError(Reach, err)
+		s.Skipped = d.skips(err)
 		return s
 	}
 	if under := s.Now.Deploy; under != nil && under.Live {
@@ -286,7 +289,7 @@ func sortedKeys[V any](m map[string]V) []string {
 // Text says in one line what a run would do to the machine.
 func (s Step) Text() string {
 	if s.Err != nil {
-		return "failed: " + s.Error
+		return failedText(s.Error, s.Skipped)
 	}
 	var parts []string
 	if !s.Activate {
@@ -328,6 +331,14 @@ func (s Step) Text() string {
 		text += " (" + strings.Join(s.Notes, "; ") + ")"
 	}
 	return text
+}
+
+// failedText says in a plan why nothing is done for a machine.
+func failedText(reason string, skipped bool) string {
+	if skipped {
+		return string(Skipped) + ": " + reason
+	}
+	return string(Failed) + ": " + reason
 }
 
 func (c CopySize) text() string {

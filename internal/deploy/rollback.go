@@ -30,6 +30,8 @@ type RollbackStep struct {
 	To      Generation `json:"to"`
 	// Change is false for a machine that is there already.
 	Change bool `json:"change"`
+	// Skipped says that it was to be skipped if nobody answers there, as is so.
+	Skipped bool `json:"skipped,omitempty"`
 	// Err is why nothing can be done for this machine, Error the same as text.
 	Err   error  `json:"-"`
 	Error string `json:"error,omitempty"`
@@ -41,7 +43,7 @@ type RollbackStep struct {
 func (s RollbackStep) Text() string {
 	switch {
 	case s.Err != nil:
-		return "failed: " + s.Error
+		return failedText(s.Error, s.Skipped)
 	case !s.Change:
 		return fmt.Sprintf("stay at generation %d", s.To.Number)
 	case s.Running != s.From.System:
@@ -61,7 +63,7 @@ func (d *Deployer) PlanRollback(ctx context.Context, machines []Machine, number 
 		d.emit(m.Name, Reach, Started, "")
 		s.Err = d.during(ctx, Reach, func() error { return d.planRollback(ctx, m, number, s) })
 		if s.Err != nil {
-			s.Error = s.Err.Error()
+			s.Error, s.Skipped = s.Err.Error(), d.skips(s.Err)
 			return
 		}
 		d.emit(m.Name, Reach, Done, s.Text())
@@ -158,10 +160,10 @@ func (d *Deployer) Rollback(ctx context.Context, plan *RollbackPlan) *Summary {
 	results := make([]Result, len(machines))
 	each(machines, func(i int, m Machine) {
 		w := &way{d: d, m: m, turns: turns}
-		r := w.rollback(ctx, plan.Steps[i])
+		r := d.conclude(w.rollback(ctx, plan.Steps[i]))
 		w.planned(false)
 		turns.ended(m.Name, r.bad())
-		results[i] = d.conclude(r)
+		results[i] = r
 	})
 	return d.newSummary(results)
 }

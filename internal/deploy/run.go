@@ -22,16 +22,19 @@ func (d *Deployer) run(machines []Machine, ended []Result, travel func(*way) Res
 	results := make([]Result, len(machines))
 	each(machines, func(i int, m Machine) {
 		w := &way{d: d, m: m, turns: turns}
-		r := travel(w)
+		r := d.conclude(travel(w))
 		w.planned(false) // which it was long ago, unless it failed before
 		turns.ended(m.Name, r.bad())
-		results[i] = d.conclude(r)
+		results[i] = r
 	})
 	return d.newSummary(append(ended, results...))
 }
 
 // conclude closes a machine's events.
 func (d *Deployer) conclude(r Result) Result {
+	if r.State == Failed && r.Phase == Reach && d.skips(r.Err) {
+		r.State, r.Next = Skipped, ""
+	}
 	d.emit(r.Machine, End, r.State, r.Message)
 	if r.bad() || r.State == Interrupted {
 		r.Log = d.o.Record.logOf(r.Machine)

@@ -54,6 +54,8 @@ type Status struct {
 	Secrets *SecretsState `json:"secrets,omitempty"`
 	// Notes are findings beside the verdict.
 	Notes []string `json:"notes,omitempty"`
+	// Skipped says that it was to be skipped if nobody answers there, as is so.
+	Skipped bool `json:"skipped,omitempty"`
 	// Err is why the machine could not be looked at or does not evaluate.
 	Err   error  `json:"-"`
 	Error string `json:"error,omitempty"`
@@ -114,7 +116,7 @@ func (d *Deployer) statusOf(ctx context.Context, m Machine) Status {
 	if err != nil {
 		s.Err, s.Error, s.Verdict = err, err.Error(), Broken
 		if unreachable(err) {
-			s.Verdict = Unreachable
+			s.Verdict, s.Skipped = Unreachable, d.skips(err) && m.Err == nil
 		}
 		return s
 	}
@@ -259,12 +261,24 @@ func (d *Deployer) keyState(ctx context.Context, m Machine, found Facts) KeyStat
 
 // unreachable tells that a machine did not answer, or not as itself.
 func unreachable(err error) bool {
+	return absent(err) || denied(err) || isAny(err, ssh.ErrClosed, ssh.ErrConnectionLost, context.DeadlineExceeded)
+}
+
+// absent tells that nobody answers at a machine's addresses: it is off, or away.
+func absent(err error) bool {
+	return isAny(err, ssh.ErrUnreachable, ssh.ErrRefused, ssh.ErrTimeout) && !denied(err)
+}
+
+// denied tells that somebody answered who did not let us in, or is not the machine.
+func denied(err error) bool {
 	var auth *ssh.AuthError
 	var key *ssh.HostKeyError
-	for _, kind := range []error{ssh.ErrUnreachable, ssh.ErrRefused, ssh.ErrTimeout, ssh.ErrClosed, ssh.ErrConnectionLost, context.DeadlineExceeded} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
 	return errors.As(err, &auth) || errors.As(err, &key)
 }
+
+func isAny(err error, kinds ...error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
+}
+
+// skips tells that a machine is skipped for this error of reaching it.
+func (d *Deployer) skips(err error) bool { return d.o.SkipUnreachable && absent(err) }

@@ -169,7 +169,7 @@ const (
 
 // ExitCode is the exit code for the command line: an unknown outcome weighs
 // more than an interruption, and that more than a failure. It says rolled back
-// where nothing worse happened to any machine.
+// where nothing worse happened to any machine. A skipped machine does not count.
 func (s *Summary) ExitCode() int {
 	back := s.Count(RolledBack)
 	failed := s.Count(Failed) + back
@@ -182,7 +182,7 @@ func (s *Summary) ExitCode() int {
 		return exitDone
 	case failed == back && s.Count(HeldBack) == 0:
 		return exitRolledBack
-	case failed == len(s.Results):
+	case failed == len(s.Results)-s.Count(Skipped):
 		return exitFailed
 	}
 	return exitSomeFailed
@@ -202,7 +202,7 @@ func (s *Summary) Err() error {
 // Text says in one line how it ended: "6 done, 1 unchanged, 1 failed".
 func (s *Summary) Text() string {
 	var parts []string
-	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, HeldBack, Interrupted, NotStarted} {
+	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, HeldBack, Interrupted, NotStarted, Skipped} {
 		if n := s.Count(state); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}

@@ -29,6 +29,11 @@ func TestExitCode(t *testing.T) {
 		{[]State{Failed, Unknown, Interrupted}, 5, "1 failed, 1 unknown, 1 interrupted"},
 		{[]State{Done, Failed, Interrupted}, 130, "1 done, 1 failed, 1 interrupted"},
 		{[]State{Done, NotStarted}, 130, "1 done, 1 not started"},
+		{[]State{Skipped}, 0, "1 skipped"},
+		{[]State{Skipped, Done}, 0, "1 done, 1 skipped"},
+		{[]State{Skipped, Failed}, 1, "1 failed, 1 skipped"},
+		{[]State{Skipped, Failed, Done}, 3, "1 done, 1 failed, 1 skipped"},
+		{[]State{Skipped, RolledBack}, 4, "1 rolled back, 1 skipped"},
 	} {
 		s := &Summary{}
 		for i, state := range test.states {
