@@ -233,24 +233,38 @@ func hostFile(h *testhost.Host, path string) bool {
 	return err == nil
 }
 
-// wantStanding checks that a host is at one system in every respect and that
-// nothing of a deploy is left on it.
-func wantStanding(t *testing.T, h *testhost.Host, out, generation, version string) {
+// wantSystem checks that a host is at one system in every respect.
+func wantSystem(t *testing.T, h *testhost.Host, out, generation, version string) {
 	t.Helper()
-	for _, check := range []struct{ command, want string }{
+	wantPrinted(t, h, [][2]string{
 		{"readlink /run/current-system", out},
 		{"readlink /nix/var/nix/profiles/system", generation},
 		{"cat /boot/default", out},
 		{"cat /etc/version", version},
+	})
+}
+
+// wantStanding checks that a host is at one system in every respect and that
+// nothing of a deploy is left on it.
+func wantStanding(t *testing.T, h *testhost.Host, out, generation, version string) {
+	t.Helper()
+	wantSystem(t, h, out, generation, version)
+	wantPrinted(t, h, [][2]string{
 		{"ls -A /run/fleet", ""},
 		{"ls -A /nix/var/nix/gcroots/fleet", ""},
 		{"cat /var/lib/fleet/current 2>&1 | grep -v 'No such file' || true", ""},
 		{"ls -d /etc/systemd/system.control 2>/dev/null || true", ""},
 		{"systemctl list-units --all --plain --no-legend 'fleet-*'", ""},
 		{"pgrep -fa '[/]var/lib/fleet' || true", ""},
-	} {
-		if got := on(t, h, "sh", "-c", check.command); got != check.want {
-			t.Errorf("%s: `%s` prints %q, want %q", h.Name, check.command, got, check.want)
+	})
+}
+
+// wantPrinted compares what shell commands print on a host.
+func wantPrinted(t *testing.T, h *testhost.Host, checks [][2]string) {
+	t.Helper()
+	for _, check := range checks {
+		if got := on(t, h, "sh", "-c", check[0]); got != check[1] {
+			t.Errorf("%s: `%s` prints %q, want %q", h.Name, check[0], got, check[1])
 		}
 	}
 }

@@ -63,6 +63,7 @@ if [ -e "$lease" ]; then
   mv -f "$lease.$$" "$lease"
 else
   ln "$lease.$$" "$lease" 2>/dev/null || busy
+  rm -f "$lease.$$"
 fi
 keep "$4"
 echo held
