@@ -74,11 +74,17 @@ var harmlessKeys = []string{
 // compareUnits tells what NixOS does about a unit that runs as before says and
 // is to run as after says, by the rules of its switch-to-configuration.
 func compareUnits(before, after unitFile) unitEffect {
-	effect := unaffected
+	effect, added := unaffected, 0
 	for _, section := range unionOfKeys(before, after) {
+		if section == "Install" {
+			continue
+		}
 		old, was := before[section]
 		now, is := after[section]
-		if was != is && section != "Unit" && section != "Install" && !reloadsOnly(section, old, now) {
+		if !was {
+			added++
+		}
+		if was != is && section != "Unit" && !reloadsOnly(section, old, now) || added > 1 {
 			return restarts
 		}
 		for _, key := range unionOfKeys(old, now) {
@@ -103,7 +109,7 @@ func reloadsOnly(section string, old, now map[string][]string) bool {
 // of after has.
 func keyEffect(section, key string, had, has bool) unitEffect {
 	switch {
-	case section == "Install", section == "Unit" && slices.Contains(harmlessKeys, key):
+	case section == "Unit" && slices.Contains(harmlessKeys, key):
 		return unaffected
 	case section == "Unit" && key == "X-Reload-Triggers", section == "Service" && key == "ExecReload":
 		if !has {

@@ -133,14 +133,14 @@ func (p *prediction) activated(base string, service unitFile) bool {
 	}
 	activated := false
 	for _, socket := range sockets {
-		stays := p.after.names[socket]
+		_, starts := p.after.texts[socket]
 		switch {
-		case p.active[socket] && stays:
+		case p.active[socket] && starts:
 			p.Restart = append(p.Restart, socket)
 		case p.active[socket]:
 			p.Stop = append(p.Stop, socket)
 		}
-		activated = activated || stays
+		activated = activated || p.after.names[socket] // even one that is masked
 	}
 	return activated && !service.flag("Service", "X-NotSocketActivated", false)
 }

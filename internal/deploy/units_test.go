@@ -83,6 +83,8 @@ func TestCompareUnits(t *testing.T) {
 		{"[Service]\nExecReload=a\n", "", unaffected},
 		{"", "[Service]\nExecReload=a\nUser=b\n", restarts},
 		{"", "[Service]\n", restarts},
+		{"", "[Unit]\nDocumentation=a\n[Service]\nExecReload=a\n", restarts},
+		{"", "[Install]\nWantedBy=a\n[Unit]\nDocumentation=a\n", unaffected},
 		{"[Mount]\nWhat=a\n", "[Mount]\nWhat=a\nOptions=b\n", restarts},
 	} {
 		if got := compareUnits(unitOf(test.before), unitOf(test.after)); got != test.want {
@@ -145,6 +147,7 @@ func TestPredictUnits(t *testing.T) {
 		{"socket", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed, "a.socket": "[Socket]\nListenStream=1\n"}, Units{Stop: []string{"a.service"}, Restart: []string{"a.socket"}}},
 		{"socket of the host", "a.service|a.socket", files{"a.service": service}, files{"a.service": changed}, Units{Restart: []string{"a.service"}, Stop: []string{"a.socket"}}},
 		{"socket is new", "a.service", files{"a.service": service}, files{"a.service": changed, "a.socket": ""}, Units{Stop: []string{"a.service"}}},
+		{"socket is masked", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed, "a.socket": masked}, Units{Stop: []string{"a.service", "a.socket"}}},
 		{"socket goes", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed}, Units{Restart: []string{"a.service"}, Stop: []string{"a.socket"}}},
 		{"socket does not activate", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed + "X-NotSocketActivated=true\n", "a.socket": ""}, Units{Restart: []string{"a.service", "a.socket"}}},
 		{"socket and restart at once", "a.service a.socket", files{"a.service": service, "a.socket": ""}, files{"a.service": changed + "X-StopIfChanged=false\n", "a.socket": ""}, Units{Restart: []string{"a.service"}}},
