@@ -80,7 +80,7 @@ func hostProcesses(h *testhost.Host) (left []string) {
 func hostFiles(h *testhost.Host) []string {
 	out, said, code := h.Exec(context.Background(), "sh", "-c", `
 		find /run/fleet /nix/var/nix/gcroots/fleet -mindepth 1 2>/dev/null
-		for path in /var/lib/fleet/current /etc/systemd/system/fleet* /etc/systemd/system/multi-user.target.wants/fleet*; do
+		for path in /var/lib/fleet/current /etc/systemd/system.control; do
 			[ ! -e "$path" ] || echo "$path"
 		done
 		[ ! -d /run/systemd/system ] || systemctl list-units --all --plain --no-legend 'fleet-*'`)

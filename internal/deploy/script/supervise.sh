@@ -116,6 +116,7 @@ finish() {
 # tidy removes what only a deploy under way needs.
 tidy() {
   rm -f "$roots/$id" "$roots/$id-from"
+  [ -L "$run/fleet/coming" ] || rm -f "$roots/coming" # of a claim that a reboot has ended
   if [ -e "$dir/armed" ]; then
     while read -r made; do rm -f "$made" || rmdir "$made"; done <"$dir/armed" 2>/dev/null
     # An activation, or the boot, has had systemd read the unit.
