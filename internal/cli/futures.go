@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/crs58/fleet/internal/deploy"
@@ -19,7 +20,7 @@ type future struct {
 // evaluating begins to evaluate machines and gives them, each of which waits for
 // its own evaluation when it is needed. The returned function waits for the end
 // of all of it.
-func (s *session) evaluating(ctx context.Context, names []string, waves map[string]int, unnamed bool) ([]deploy.Machine, func()) {
+func (s *session) evaluating(ctx context.Context, names []string, waves map[string]int, unnamed []string) ([]deploy.Machine, func()) {
 	futures := map[string]*future{}
 	machines := make([]deploy.Machine, len(names))
 	for i, name := range names {
@@ -27,7 +28,7 @@ func (s *session) evaluating(ctx context.Context, names []string, waves map[stri
 		futures[name] = f
 		at := s.deployOf(name, nil)
 		machines[i] = deploy.Machine{
-			Name: name, Class: s.fleet.Machines[name].Class, Address: at.TargetHost, BuildHost: at.BuildHost, Wave: waves[name], Unnamed: unnamed,
+			Name: name, Class: s.fleet.Machines[name].Class, Address: at.TargetHost, BuildHost: at.BuildHost, Wave: waves[name], Unnamed: slices.Contains(unnamed, name),
 			Evaluate: func(ctx context.Context, m *deploy.Machine) error {
 				select {
 				case <-f.known:

@@ -87,7 +87,7 @@ func (s *session) rollback(ctx context.Context, machines []deploy.Machine, o rol
 		p.clear()
 		return s.showRollbackPlan(plan)
 	}
-	if err := s.record(&options, names, waves); err != nil {
+	if err := s.record(&options, deploy.Header{Machines: names, Waves: waves}); err != nil {
 		p.clear()
 		return err
 	}

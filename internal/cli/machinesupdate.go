@@ -201,14 +201,15 @@ func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 		return err
 	}
 	evaluating, cancel := context.WithCancel(ctx)
-	machines, wait := s.evaluating(evaluating, names, waves, c.all)
+	unnamed := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(c.args, name) })
+	machines, wait := s.evaluating(evaluating, names, waves, unnamed)
 	defer wait()
 	defer cancel()
 	if o.dryRun {
 		return s.showPlan(ctx, p, settings, machines)
 	}
 	options := s.updating(p, settings)
-	if err := s.record(&options, names, waves); err != nil {
+	if err := s.record(&options, deploy.Header{Machines: names, Waves: waves, Unnamed: unnamed}); err != nil {
 		p.clear()
 		return err
 	}
@@ -265,7 +266,7 @@ func (a *App) resume(ctx context.Context, o updateOptions) error {
 			unknown = append(unknown, name)
 		}
 	}
-	evaluated, wait := s.evaluating(ctx, unknown, history.Waves, false)
+	evaluated, wait := s.evaluating(ctx, unknown, history.Waves, history.Unnamed)
 	defer wait()
 	machines = append(machines, evaluated...)
 	defer s.drawRun(options.Run, o.page)
@@ -343,12 +344,10 @@ func (s *session) updating(p *progress, settings deploy.Settings) deploy.Options
 	return o
 }
 
-// record has a deploy recorded.
-func (s *session) record(o *deploy.Options, machines []string, waves map[string]int) (err error) {
-	o.Record, err = deploy.CreateRecord(s.runs(), deploy.Header{
-		ID: o.Run, Started: s.Now(), Owner: o.Owner, Flake: s.fleet.Ref, Settings: o.Settings, Machines: machines, Waves: waves,
-	})
-	if err != nil {
+// record has a deploy recorded; h has its machines.
+func (s *session) record(o *deploy.Options, h deploy.Header) (err error) {
+	h.ID, h.Started, h.Owner, h.Flake, h.Settings = o.Run, s.Now(), o.Owner, s.fleet.Ref, o.Settings
+	if o.Record, err = deploy.CreateRecord(s.runs(), h); err != nil {
 		return fmt.Errorf("%w; --state-dir names another folder for it", err)
 	}
 	return nil
@@ -400,15 +399,19 @@ func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Set
 	plan := d.Plan(ctx, machines)
 	p.clear()
 	failed, skipped := 0, 0
-	waves := slices.ContainsFunc(plan.Steps, func(s deploy.Step) bool { return s.Wave > 0 })
+	turns := slices.ContainsFunc(plan.Steps, func(s deploy.Step) bool { return s.Turn > 1 })
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "WOULD"}}
-	if waves {
-		table.Header = slices.Insert(table.Header, 1, "WAVE")
+	if turns {
+		table.Header = slices.Insert(table.Header, 1, "TURN")
 	}
 	for _, step := range plan.Steps {
 		row := []string{step.Machine, step.Target, step.Text()}
-		if waves {
-			row = slices.Insert(row, 1, strconv.Itoa(step.Wave+1))
+		if turns {
+			turn := "–"
+			if step.Turn > 0 {
+				turn = strconv.Itoa(step.Turn)
+			}
+			row = slices.Insert(row, 1, turn)
 		}
 		table.Add(row...)
 		switch {

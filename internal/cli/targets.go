@@ -71,7 +71,7 @@ func (a *App) onEvaluating(ctx context.Context, p *progress, c choice, do func(c
 	}
 	p.get().Remove("evaluating")
 	evaluating, cancel := context.WithCancel(ctx)
-	machines, wait := s.evaluating(evaluating, names, nil, false)
+	machines, wait := s.evaluating(evaluating, names, nil, nil)
 	defer wait()
 	defer cancel()
 	return do(ctx, s, machines)

@@ -35,14 +35,10 @@ func (d *Deployer) newActivation(s Step) (Activation, error) {
 	if _, err := io.ReadFull(d.o.Random, token[:]); err != nil {
 		return Activation{}, fmt.Errorf("make the token of the confirmation: %w", err)
 	}
-	var health *flake.Health
-	if s.details != nil && s.Goal != Boot {
-		health = s.details.Health
-	}
 	return Activation{
 		ID:    newName(d.o.Now(), d.o.Random),
 		Class: s.Class, Out: s.Wanted.OutPath, Goal: s.Goal, Generation: s.Generation, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
-		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm + health.Longest(), Health: health,
+		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm + s.health.Longest(), Health: s.health, Secrets: s.secretFiles(),
 	}, nil
 }
 

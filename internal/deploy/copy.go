@@ -55,15 +55,6 @@ func (w *way) retry(ctx context.Context, phase Phase, try func() error, final fu
 	}
 }
 
-// reconnect makes a connection anew and claims the machine over it.
-func (w *way) reconnect(ctx context.Context) error {
-	if err := w.t.Reconnect(ctx); err != nil || w.release == nil {
-		return err
-	}
-	w.release()
-	return w.claim(ctx)
-}
-
 func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	b, self, err := w.builder()
 	switch {

@@ -31,8 +31,8 @@ type Machine struct {
 	Evaluate func(ctx context.Context, m *Machine) error `json:"-"`
 	// BuildHost is where the machine's system is built, as written; empty for here.
 	BuildHost string `json:",omitempty"`
-	// Unnamed says that nobody named the machine: one that is to be named for an
-	// update is left alone then.
+	// Unnamed says that nobody named the machine itself: one that is to be named for
+	// an update is left alone then.
 	Unnamed bool `json:",omitempty"`
 }
 

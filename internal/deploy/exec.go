@@ -95,7 +95,7 @@ func (d *Deployer) Exec(ctx context.Context, machines []Machine, c Command) []Ra
 
 func (d *Deployer) exec(ctx context.Context, m Machine, c Command, r *Ran) {
 	d.emit(m.Name, Reach, Started, "")
-	t, err := d.reachFor(ctx, m)
+	t, err := d.connect(ctx, m)
 	if err != nil {
 		r.Result = r.fail(ctx, Reach, err)
 		return
@@ -109,18 +109,6 @@ func (d *Deployer) exec(ctx context.Context, m Machine, c Command, r *Ran) {
 	stdout.flush()
 	stderr.flush()
 	r.ended(ctx, c, err)
-}
-
-// reachFor connects to a machine that a command is for.
-func (d *Deployer) reachFor(ctx context.Context, m Machine) (Target, error) {
-	if m.Err != nil {
-		return nil, m.Err
-	}
-	t, err := d.target(m.Name, m.Class, m.Address)
-	if err != nil {
-		return nil, err
-	}
-	return t, t.Connect(ctx)
 }
 
 // lines is a writer whose lines are handed on, one by one.

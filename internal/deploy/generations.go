@@ -103,7 +103,7 @@ func (d *Deployer) ask(ctx context.Context, m Machine, look func(context.Context
 	r := Result{Machine: m.Name, Target: m.Address, State: Done}
 	d.emit(m.Name, Reach, Started, "")
 	err := d.during(ctx, Reach, func() error {
-		t, err := d.reachFor(ctx, m)
+		t, err := d.connect(ctx, m)
 		if err != nil {
 			return err
 		}

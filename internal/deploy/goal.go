@@ -72,25 +72,20 @@ func (g Goal) check(class flake.Class) error {
 // chooseReboot has the machine restart into its system where that was asked for
 // and nothing less brings it up.
 func (w *way) chooseReboot(ctx context.Context) error {
-	if !w.d.o.Reboot || w.m.Class == flake.Darwin {
+	if !w.s.Reboot {
 		return nil
 	}
-	switch w.d.o.Goal {
-	case Boot:
-		w.s.Goal = Reboot
-	case Switch:
-		const script = `for part in kernel initrd kernel-modules; do
+	const script = `for part in kernel initrd kernel-modules; do
   [ ! -e "/run/booted-system/$part" ] || [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$1/$part")" ] || exit 1
 done`
-		bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
-		defer cancel()
-		code, err := ask(bounded, w.t, []string{"/bin/sh", "-c", script, "fleet", w.s.Wanted.OutPath}, func(string) {})
-		if err != nil {
-			return fmt.Errorf("compare what %s has booted with its new system: %w", w.t, err)
-		}
-		if code != 0 {
-			w.s.Goal = Reboot
-		}
+	bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
+	defer cancel()
+	code, err := ask(bounded, w.t, []string{"/bin/sh", "-c", script, "fleet", w.s.Wanted.OutPath}, func(string) {})
+	if err != nil {
+		return fmt.Errorf("compare what %s has booted with its new system: %w", w.t, err)
+	}
+	if code != 0 {
+		w.s.Goal = Reboot
 	}
 	return nil
 }

@@ -102,9 +102,12 @@ func (d *Deployer) holds(ctx context.Context, m Machine, files []string, h *Held
 	return nil
 }
 
-// connect reaches a machine. The connection has bounds of its own, which leave a
-// person time for a password.
+// connect reaches a machine whose evaluation has not failed. The connection has
+// bounds of its own, which leave a person time for a password.
 func (d *Deployer) connect(ctx context.Context, m Machine) (Target, error) {
+	if m.Err != nil {
+		return nil, m.Err
+	}
 	t, err := d.target(m.Name, m.Class, m.Address)
 	if err != nil {
 		return nil, err

@@ -36,11 +36,16 @@ type Step struct {
 	BuildHost string   `json:"buildHost,omitempty"`
 	Copy      CopySize `json:"copy"`
 	// Goal is what is to become of the system. Activate is false for a machine
-	// that is where that leads.
-	Goal     Goal     `json:"goal"`
-	Activate bool     `json:"activate"`
-	Wave     int      `json:"wave"`
-	Notes    []string `json:"notes,omitempty"`
+	// that is where that leads. Reboot says that it restarts into the system if
+	// nothing less brings up all of it, which shows when the system is there.
+	Goal     Goal `json:"goal"`
+	Activate bool `json:"activate"`
+	Reboot   bool `json:"reboot,omitempty"`
+	// Turn counts, from 1, the groups of machines that are changed one after
+	// another; 0 for a machine that is not changed.
+	Wave  int      `json:"wave"`
+	Turn  int      `json:"turn,omitempty"`
+	Notes []string `json:"notes,omitempty"`
 	// Skipped says that it was to be skipped if nobody answers there, as is so.
 	Skipped bool `json:"skipped,omitempty"`
 	// Err is why nothing can be done for this machine, and Phase where that
@@ -53,8 +58,8 @@ type Step struct {
 	// Generation is the one that Wanted is, where a machine goes back to it.
 	Generation int `json:"-"`
 
-	details *flake.Details
-	key     []byte // the content of KeyFile, if it is to be written
+	health *flake.Health // what has to hold for the system to stay
+	key    []byte        // the content of KeyFile, if it is to be written
 }
 
 // CopySize is how much is to be copied.
@@ -68,16 +73,18 @@ type CopySize struct {
 // Unchanged tells that a run would leave the machine alone.
 func (s Step) Unchanged() bool { return s.Err == nil && !s.Activate }
 
+// changes tells that a run would change what the machine runs or boots.
+func (s Step) changes() bool { return s.Err == nil && s.Activate && s.Goal.Changes() }
+
 // Plan looks at every machine and says what a run would do. What is wrong with
 // one machine is in its step. Nothing is changed anywhere.
 func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 	plan := &Plan{Steps: make([]Step, len(machines))}
+	turns := newSchedule(machines, d.o.Batches, 0)
 	each(machines, func(i int, m Machine) {
 		w := &way{d: d, m: m}
-		if err := w.evaluate(ctx); err != nil {
-			w.m.Err = err
-		}
-		s := d.planMachine(ctx, w.m)
+		w.plan(ctx)
+		s := w.s
 		if s.Err == nil && s.Activate {
 			s.BuildHost, s.Err = w.buildHost()
 			s.setError(Build, s.Err)
@@ -87,30 +94,49 @@ func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 			s.setError(Build, s.Err)
 		}
 		plan.Steps[i] = s
+		turns.planned(m, s.changes())
 	})
+	for i := range plan.Steps {
+		if s := &plan.Steps[i]; s.changes() {
+			s.Turn = turns.group[s.Machine] + 1
+		}
+	}
 	slices.SortFunc(plan.Steps, func(a, b Step) int {
 		return cmp.Or(cmp.Compare(a.Wave, b.Wave), strings.Compare(a.Machine, b.Machine))
 	})
 	return plan
 }
 
-// planMachine reaches a machine, if its goal does, and says what is to be done, but not how much
-// there is to copy.
+// plan evaluates and reaches the machine and decides what is to be done, for a run
+// as for one that is only planned.
+func (w *way) plan(ctx context.Context) {
+	if err := w.evaluate(ctx); err != nil {
+		w.m.Err = err
+	}
+	w.s = w.d.planMachine(ctx, w.m)
+}
+
+// planMachine reaches a machine, if its goal does, and says what is to be done, but
+// not how much there is to copy.
 func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 	s := Step{Machine: m.Name, Class: m.Class, Target: m.Address, Goal: d.o.Goal, Wave: m.Wave}
 	if m.Err != nil {
 		s.setError(Build, m.Err)
 		return s
 	}
-	if err := d.o.Goal.check(m.Class); err != nil {
-		s.setError(Build, err)
-		return s
-	}
 	if m.Details == nil || m.Details.Toplevel == nil {
 		s.setError(Build, fmt.Errorf("its system was not evaluated"))
 		return s
 	}
-	s.Wanted, s.details = *m.Details.Toplevel, m.Details
+	if m.Unnamed && m.Details.RequireExplicitUpdate {
+		s.Notes = append(s.Notes, "is updated only when it is named")
+		return s
+	}
+	if err := d.o.Goal.check(m.Class); err != nil {
+		s.setError(Build, err)
+		return s
+	}
+	s.Wanted, s.health = *m.Details.Toplevel, m.Details.Health
 	s.KeyFile = keyPath(m.Details)
 	if d.o.Goal == JustBuild {
 		s.Activate = true
@@ -146,13 +172,26 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 			return s
 		}
 	}
-	// A key that was not there or was another one means that the machine's
-	// secrets could not be decrypted: activating again puts them in place.
-	s.Activate = !d.o.Goal.reached(s.Now, s.Wanted.OutPath) || len(s.changedFiles()) > 0
+	s.aim(d.o.Reboot)
 	if !s.Activate && len(s.Now.FailedUnits) > 0 {
 		s.Notes = append(s.Notes, "failed units: "+strings.Join(s.Now.FailedUnits, ", "))
 	}
 	return s
+}
+
+// aim decides whether the machine is activated, and whether it is to restart.
+func (s *Step) aim(reboot bool) {
+	if reboot && s.Class != flake.Darwin {
+		switch halfway := s.Now.System == s.Wanted.OutPath && s.Now.RebootNeeded; {
+		case s.Goal == Boot, s.Goal == Switch && halfway:
+			s.Goal = Reboot
+		case s.Goal == Switch:
+			s.Reboot = true
+		}
+	}
+	// A key that was not there or was another one means that the machine's
+	// secrets could not be decrypted: activating again puts them in place.
+	s.Activate = !s.Goal.reached(s.Now, s.Wanted.OutPath) || len(s.changedFiles()) > 0
 }
 
 // planSecrets finds out which secrets the machine has not got, or not as they
@@ -190,6 +229,17 @@ func (d *Deployer) planSecrets(ctx context.Context, m Machine, s *Step) error {
 	return compareFiles(ctx, t, s.Secrets)
 }
 
+// secretFiles are the files on the machine whose content nobody is told.
+func (s Step) secretFiles() (files []string) {
+	if s.KeyFile != "" {
+		files = append(files, s.KeyFile)
+	}
+	for _, f := range s.Secrets {
+		files = append(files, f.Path)
+	}
+	return files
+}
+
 // changedFiles are the files to be written, with their content.
 func (s Step) changedFiles() (files []UploadedFile) {
 	if s.Key == KeyInstall || s.Key == KeyReplace {
@@ -203,14 +253,14 @@ func (s Step) changedFiles() (files []UploadedFile) {
 	return files
 }
 
-// look connects to a machine and inspects it, within the time for that. The
-// connection has bounds of its own, which leave a person time for a password.
+// look connects to a machine and inspects it, within the time for that.
 func (d *Deployer) look(ctx context.Context, m Machine) (Facts, string, error) {
-	t, err := d.target(m.Name, m.Class, m.Address)
-	if err != nil {
+	m.Err = nil // a machine is there, whatever its evaluation tells
+	t, err := d.connect(ctx, m)
+	switch {
+	case t == nil:
 		return Facts{}, m.Address, err
-	}
-	if err := t.Connect(ctx); err != nil {
+	case err != nil:
 		return Facts{}, t.String(), err
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
@@ -324,6 +374,9 @@ func (s Step) Text() string {
 		}
 		if does := s.Goal.text(); does != "" {
 			parts = append(parts, does+" "+s.Wanted.OutPath+first)
+		}
+		if s.Reboot {
+			parts = append(parts, "restart into it if nothing less brings up all of it")
 		}
 	}
 	text := strings.Join(parts, ", ")

@@ -42,9 +42,11 @@ type Header struct {
 	// Flake is the folder or reference of the fleet.
 	Flake    string   `json:"flake"`
 	Settings Settings `json:"settings"`
-	// Machines are the names of all machines of the run, sorted; Waves are theirs.
+	// Machines are the names of all machines of the run, sorted; Waves are theirs,
+	// and Unnamed those that nobody named themselves.
 	Machines []string       `json:"machines"`
 	Waves    map[string]int `json:"waves,omitempty"`
+	Unnamed  []string       `json:"unnamed,omitempty"`
 }
 
 // Begun is an activation that was begun, or was about to be.

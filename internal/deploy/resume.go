@@ -21,8 +21,8 @@ func (d *Deployer) Resume(ctx context.Context, h *History, machines []Machine) *
 		}
 	}
 	return d.run(todo, results, func(w *way) Result {
-		if id, unseen := h.unseen(w.m.Name); unseen {
-			if r, finished := w.rejoin(ctx, id, h.Begun[w.m.Name].Target); finished {
+		if begun, unseen := h.unseen(w.m.Name); unseen {
+			if r, finished := w.rejoin(ctx, begun); finished {
 				return r
 			}
 		}
@@ -30,41 +30,39 @@ func (d *Deployer) Resume(ctx context.Context, h *History, machines []Machine) *
 	})
 }
 
-// unseen names the activation that the run has begun on a machine and whose end it
+// unseen gives the activation that the run has begun on a machine and whose end it
 // has not seen.
-func (h *History) unseen(machine string) (id string, unseen bool) {
-	id = h.Begun[machine].ID
+func (h *History) unseen(machine string) (Begun, bool) {
+	begun, known := h.Begun[machine]
 	r, ended := h.Results[machine]
-	return id, id != "" && (!ended || r.State == Unknown)
+	return begun, known && (!ended || r.State == Unknown)
 }
 
 // rejoin takes part in an activation that was begun before. It has not finished
 // the machine's way if there is none, or one that ended because its driver was
 // gone.
-func (w *way) rejoin(ctx context.Context, id, target string) (Result, bool) {
-	if w.m.Address == "" { // which only its evaluation tells
-		w.m.Address = target
-	}
-	r, err := w.join(ctx, id)
+func (w *way) rejoin(ctx context.Context, begun Begun) (Result, bool) {
+	r, err := w.join(ctx, begun)
 	switch {
 	case errors.Is(err, errNoActivation):
 		return Result{}, false
 	case err != nil:
-		return Result{Machine: w.m.Name, Target: target}.fail(ctx, Reach, err), true
+		return Result{Machine: w.m.Name, Target: begun.Target}.fail(ctx, Reach, err), true
 	}
 	return r, !r.abandoned()
 }
 
 // join follows an activation to its end and confirms it if that is due. With no
 // name it is the one under way, or the last.
-func (w *way) join(ctx context.Context, id string) (Result, error) {
-	d := w.d
+func (w *way) join(ctx context.Context, begun Begun) (Result, error) {
+	if w.m.Address == "" && begun.Target != "" { // which only its evaluation tells
+		w.m.Address, w.m.Err = begun.Target, nil
+	}
+	d, id := w.d, begun.ID
 	t, err := d.connect(ctx, w.m)
 	var a Activation
 	if err == nil {
-		bounded, cancel := context.WithTimeout(ctx, d.o.Timeouts.Reach)
-		defer cancel()
-		a, err = t.Adopt(bounded, id)
+		a, err = d.adopt(ctx, w.m.Name, t, id)
 	}
 	switch {
 	case err != nil && id != "" && !errors.Is(err, errNoActivation):
@@ -79,12 +77,31 @@ func (w *way) join(ctx context.Context, id string) (Result, error) {
 	return f.follow(context.WithoutCancel(ctx), newResult(s)), nil
 }
 
+// adopt gives an activation that was begun before, and hides the secrets that it
+// may print.
+func (d *Deployer) adopt(ctx context.Context, machine string, t Target, id string) (Activation, error) {
+	looking, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	a, err := t.Adopt(looking, id)
+	if err != nil {
+		return Activation{}, err
+	}
+	for _, file := range a.Secrets {
+		content, err := t.ReadFile(looking, file, maxKeyFile)
+		if isLost(err) {
+			return Activation{}, err
+		}
+		d.secrets.hide(machine, content) // nothing where there is no such file
+	}
+	return a, nil
+}
+
 // Attach joins what is under way on machines, whoever began it, and takes it to
 // its end; of a machine where nothing is under way it tells how the last
 // activation ended. With the history of a run only its activations count.
 func (d *Deployer) Attach(ctx context.Context, machines []Machine, h *History) *Summary {
 	if h == nil {
-		return d.run(machines, nil, func(w *way) Result { return w.attach(ctx, "") })
+		return d.run(machines, nil, func(w *way) Result { return w.attach(ctx, Begun{}) })
 	}
 	var todo []Machine
 	var results []Result
@@ -95,10 +112,7 @@ func (d *Deployer) Attach(ctx context.Context, machines []Machine, h *History) *
 			results = append(results, h.stands(m))
 		}
 	}
-	return d.run(todo, results, func(w *way) Result {
-		id, _ := h.unseen(w.m.Name)
-		return w.attach(ctx, id)
-	})
+	return d.run(todo, results, func(w *way) Result { return w.attach(ctx, h.Begun[w.m.Name]) })
 }
 
 // stands is how a machine stands with which the run has begun nothing that could
@@ -114,10 +128,10 @@ func (h *History) stands(m Machine) Result {
 	return r
 }
 
-func (w *way) attach(ctx context.Context, id string) Result {
-	r, err := w.join(ctx, id)
-	if errors.Is(err, errNoActivation) && id != "" {
-		err = fmt.Errorf("%w: it has forgotten the activation %s of the run", ErrUnknown, id)
+func (w *way) attach(ctx context.Context, begun Begun) Result {
+	r, err := w.join(ctx, begun)
+	if errors.Is(err, errNoActivation) && begun.ID != "" {
+		err = fmt.Errorf("%w: it has forgotten the activation %s of the run", ErrUnknown, begun.ID)
 	}
 	if err != nil {
 		return Result{Machine: w.m.Name, Target: w.m.Address}.fail(ctx, Reach, err)

@@ -150,60 +150,29 @@ func (gs Generations) numbers() string {
 
 // Rollback does what a plan says, in waves, and tells how each machine ended. A
 // generation is activated and confirmed as a new system is in an update: a machine
-// that cannot be reached on it comes back by itself.
+// that cannot be reached on it, or on which units fail, comes back by itself. Which
+// units may fail is what its last deploy said.
 func (d *Deployer) Rollback(ctx context.Context, plan *RollbackPlan) *Summary {
 	var machines []Machine
+	steps := map[string]RollbackStep{}
 	for _, s := range plan.Steps {
 		machines = append(machines, Machine{Name: s.Machine, Class: s.Class, Address: s.Target, Wave: s.Wave})
+		steps[s.Machine] = s
 	}
-	turns := newSchedule(machines, d.o.Batches, d.o.StopAfter)
-	results := make([]Result, len(machines))
-	each(machines, func(i int, m Machine) {
-		w := &way{d: d, m: m, turns: turns}
-		r := d.conclude(w.rollback(ctx, plan.Steps[i]))
-		w.planned(false)
-		turns.ended(m.Name, r.bad())
-		results[i] = r
-	})
-	return d.newSummary(results)
+	return d.run(machines, nil, func(w *way) Result { return w.rollback(ctx, steps[w.m.Name]) })
 }
 
 func (w *way) rollback(ctx context.Context, s RollbackStep) Result {
-	d := w.d
-	w.s = Step{Machine: s.Machine, Class: s.Class, Target: s.Target, Goal: Switch, Generation: s.To.Number, Now: s.now}
+	w.s = Step{
+		Machine: s.Machine, Class: s.Class, Target: s.Target, Goal: Switch, Activate: s.Change, Generation: s.To.Number, Now: s.now,
+		Err: s.Err, Phase: Reach,
+	}
 	w.s.Wanted.OutPath = s.To.System
-	r := newResult(w.s)
-	switch {
-	case s.Err != nil:
-		return r.fail(ctx, Reach, s.Err)
-	case !s.Change:
-		r.State, r.Message = Unchanged, fmt.Sprintf("it is at generation %d already", s.To.Number)
-		return r
+	if !s.Change {
+		w.s.Notes = []string{fmt.Sprintf("it is at generation %d already", s.To.Number)}
 	}
-	w.planned(true)
-	var err error
-	if w.t, err = d.target(s.Machine, s.Class, s.Target); err != nil {
-		return r.fail(ctx, Reach, err)
-	}
-	if err := w.turns.wait(ctx, s.Machine); err != nil {
-		return r.fail(ctx, Reach, err)
-	}
-	if err := w.take(ctx); err != nil {
-		return r.fail(ctx, Reach, err)
-	}
-	defer func() { w.release() }()
-	if err := w.unmoved(ctx, s); err != nil {
-		return r.fail(ctx, Reach, err)
-	}
-	d.emit(s.Machine, Reach, Running, s.Text())
-	err = d.during(ctx, Activate, func() error {
-		r = d.activate(ctx, w.s, w.t, r)
-		return nil
-	})
-	switch {
-	case err != nil:
-		r = r.fail(ctx, Activate, err)
-	case r.State == Done:
+	r := w.walk(ctx)
+	if r.State == Done {
 		r.Message = strings.TrimSuffix(fmt.Sprintf("it is at generation %d; %s", s.To.Number, r.Message), "; ")
 	}
 	if r.Next == updateCommand(s.Machine) { // which would not try this again
@@ -212,18 +181,23 @@ func (w *way) rollback(ctx context.Context, s RollbackStep) Result {
 	return r
 }
 
-func generationsCommand(machine string) string { return "fleet machines generations " + machine }
-
-// unmoved makes sure that a machine which is ours now is where the plan found it.
-func (w *way) unmoved(ctx context.Context, s RollbackStep) error {
-	looking, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
-	defer cancel()
-	now, err := w.t.Inspect(looking, "", "")
+// recall finds out what the machine's last deploy said of the units that may fail
+// and of its secrets. Its health checks are those of another system.
+func (w *way) recall(ctx context.Context) error {
+	last, err := w.d.adopt(ctx, w.m.Name, w.t, "")
 	switch {
+	case errors.Is(err, errNoActivation):
+		return nil
 	case err != nil:
 		return err
-	case now.System != s.now.System || now.Generation != s.now.Generation:
-		return fmt.Errorf("it was at generation %d and is at generation %d now: somebody has changed it meanwhile", s.now.Generation, now.Generation)
+	}
+	if h := last.Health; h != nil {
+		w.s.health = &flake.Health{FailedUnits: h.FailedUnits, IgnoredUnits: h.IgnoredUnits}
+	}
+	for _, file := range last.Secrets {
+		w.s.Secrets = append(w.s.Secrets, UploadedFile{Path: file, Action: KeyUnchanged})
 	}
 	return nil
 }
+
+func generationsCommand(machine string) string { return "fleet machines generations " + machine }

@@ -27,6 +27,9 @@ type rootTarget struct {
 	root  *os.Root
 	// activation is the one that this process began.
 	activation *ownActivation
+	// claim is the lock on the folder while there are claims of it.
+	claim  *os.File
+	claims int
 }
 
 func newRootTarget(folder string) *rootTarget {

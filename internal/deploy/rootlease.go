@@ -17,6 +17,10 @@ import (
 const rootLease = rootRunDir + "/lease"
 
 func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (func(), error) {
+	if t.claims > 0 {
+		t.claims++
+		return t.unclaim, nil
+	}
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -36,10 +40,16 @@ func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (func(), err
 		}
 		return nil, fmt.Errorf("claim %s for this run: %w", t, err)
 	}
-	return func() {
+	t.claims, t.claim = 1, lock
+	return t.unclaim, nil
+}
+
+// unclaim gives one claim back, and the folder with the last.
+func (t *rootTarget) unclaim() {
+	if t.claims--; t.claims == 0 {
 		_ = t.root.Remove(rel(rootLease))
-		_ = lock.Close()
-	}, nil
+		_ = t.claim.Close()
+	}
 }
 
 // lease locks the file; one that its last owner has removed meanwhile does not

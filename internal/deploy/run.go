@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -70,17 +71,15 @@ func (w *way) planned(changes bool) {
 	}
 }
 
-// update takes the machine through its phases.
+// update takes the machine to the system that the flake declares.
 func (w *way) update(ctx context.Context) Result {
-	d := w.d
-	if err := w.evaluate(ctx); err != nil {
-		w.m.Err = err
-	}
-	if w.m.Unnamed && w.m.Details != nil && w.m.Details.RequireExplicitUpdate {
-		return Result{Machine: w.m.Name, Target: w.m.Address, State: Unchanged, Message: "is updated only when it is named"}
-	}
-	w.s = d.planMachine(ctx, w.m)
-	r := newResult(w.s)
+	w.plan(ctx)
+	return w.walk(ctx)
+}
+
+// walk takes the machine through the phases of its step.
+func (w *way) walk(ctx context.Context) Result {
+	d, r := w.d, newResult(w.s)
 	switch {
 	case w.s.Err != nil:
 		return r.fail(ctx, w.s.Phase, w.s.Err)
@@ -98,22 +97,16 @@ func (w *way) update(ctx context.Context) Result {
 	if w.t, err = d.target(w.s.Machine, w.s.Class, w.s.Target); err != nil {
 		return r.fail(ctx, Reach, err)
 	}
-	if d.o.Goal.Changes() {
+	if w.s.Goal.Changes() {
 		if err := w.take(ctx); err != nil {
 			return r.fail(ctx, Reach, err)
 		}
 		defer func() { w.release() }()
 	}
-	if err := w.build(ctx); err != nil {
-		return r.fail(ctx, Build, err)
+	if phase, err := w.prepare(ctx); err != nil {
+		return r.fail(ctx, phase, err)
 	}
-	if err := w.copy(ctx); err != nil {
-		return r.fail(ctx, Copy, err)
-	}
-	if err := w.chooseReboot(ctx); err != nil {
-		return r.fail(ctx, Copy, err)
-	}
-	switch d.o.Goal {
+	switch w.s.Goal {
 	case Push:
 		r.Message = "copied"
 		return r
@@ -121,10 +114,10 @@ func (w *way) update(ctx context.Context) Result {
 		return w.dryActivate(ctx, r)
 	}
 	if err := w.turns.wait(ctx, w.m.Name); err != nil {
-		return r.fail(ctx, Secrets, err)
+		return r.fail(ctx, Activate, err)
 	}
-	if err := w.t.Connect(ctx); err != nil { // it may have been lost meanwhile
-		return r.fail(ctx, Secrets, err)
+	if err := w.retake(ctx); err != nil {
+		return r.fail(ctx, Activate, err)
 	}
 	if err := w.putSecrets(ctx); err != nil {
 		return r.fail(ctx, Secrets, err)
@@ -137,6 +130,21 @@ func (w *way) update(ctx context.Context) Result {
 		return r.fail(ctx, Activate, err)
 	}
 	return r
+}
+
+// prepare brings the system to the machine, which changes nothing that it runs. A
+// generation is there already.
+func (w *way) prepare(ctx context.Context) (Phase, error) {
+	if w.s.Generation > 0 {
+		return Reach, w.recall(ctx)
+	}
+	if err := w.build(ctx); err != nil {
+		return Build, err
+	}
+	if err := w.copy(ctx); err != nil {
+		return Copy, err
+	}
+	return Copy, w.chooseReboot(ctx)
 }
 
 // evaluate finds out what the flake declares, where that is not known yet.
@@ -154,12 +162,13 @@ func (w *way) evaluate(ctx context.Context) error {
 
 // take settles what an earlier deploy has left on the machine and claims it.
 func (w *way) take(ctx context.Context) error {
-	if err := w.d.settle(ctx, w.s, w.t); err != nil {
+	if err := w.settle(ctx); err != nil {
 		return err
 	}
 	return w.claim(ctx)
 }
 
+// claim takes the machine for this run, anew if it has it already.
 func (w *way) claim(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
@@ -167,25 +176,88 @@ func (w *way) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if w.release != nil {
+		w.release()
+	}
 	w.release = release
+	return nil
+}
+
+// reconnect makes a connection anew and claims the machine over it, if it was.
+func (w *way) reconnect(ctx context.Context) error {
+	if err := w.t.Reconnect(ctx); err != nil || w.release == nil {
+		return err
+	}
+	return w.claim(ctx)
+}
+
+// retake makes sure after a wait that the machine is ours still, and where it was
+// found: the connection may have been lost meanwhile, and the claim with it.
+func (w *way) retake(ctx context.Context) error {
+	if err := w.t.Connect(ctx); err != nil {
+		return err
+	}
+	err := w.claim(ctx)
+	if isLost(err) {
+		err = w.reconnect(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	now, err := w.look(ctx)
+	if err != nil {
+		return err
+	}
+	return moved(w.s.Now, now)
+}
+
+// look inspects the machine again.
+func (w *way) look(ctx context.Context) (Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
+	defer cancel()
+	return w.t.Inspect(ctx, w.s.KeyFile, "")
+}
+
+// moved says that a machine is not where it was found; nil where it is.
+func moved(found, now Facts) error {
+	const why = "somebody has changed it meanwhile"
+	switch {
+	case now.Generation != found.Generation:
+		return fmt.Errorf("it was at generation %d and is at generation %d now: %s", found.Generation, now.Generation, why)
+	case now.System != found.System:
+		return fmt.Errorf("it ran %s and runs %s now: %s", orNothing(found.System), orNothing(now.System), why)
+	}
 	return nil
 }
 
 // settle brings a deploy to its end that was cut off on the machine: by a
 // restart, or because its supervisor was killed where nobody starts it again.
-func (d *Deployer) settle(ctx context.Context, s Step, t Target) error {
-	if s.Now.Deploy == nil {
+func (w *way) settle(ctx context.Context) error {
+	under := w.s.Now.Deploy
+	if under == nil {
 		return nil
 	}
-	d.emit(s.Machine, Reach, Running, "settles the deploy "+s.Now.Deploy.ID+", which was cut off")
-	if err := t.Settle(ctx); err != nil {
+	d := w.d
+	d.emit(w.m.Name, Reach, Running, "settles the deploy "+under.ID+", which was cut off")
+	if _, err := d.adopt(ctx, w.m.Name, w.t, under.ID); isLost(err) {
+		return err
+	}
+	if err := w.t.Settle(ctx); err != nil {
 		return err
 	}
 	// It goes back, and nobody confirms it.
-	f := &follower{d: d, s: s, t: t, id: s.Now.Deploy.ID, judged: true, window: d.o.Timeouts.Confirm, limit: d.o.Timeouts.Activate}
+	f := &follower{d: d, s: w.s, t: w.t, id: under.ID, judged: true, window: d.o.Timeouts.Confirm, limit: d.o.Timeouts.Activate}
 	if r := f.follow(ctx, Result{}); errors.Is(r.Err, ErrUnknown) {
 		return r.Err
 	}
+	now, err := w.look(ctx)
+	if err != nil {
+		return err
+	}
+	if w.s.Generation > 0 { // chosen by where the machine was
+		now.Generation = w.s.Now.Generation
+	}
+	w.s.Now = now
 	return nil
 }
 
@@ -203,10 +275,7 @@ func (w *way) putSecrets(ctx context.Context) error {
 		w.d.emit(w.m.Name, Secrets, Started, "")
 		var names []string
 		for _, f := range files {
-			bounded, cancel := context.WithTimeout(ctx, changeTimeout)
-			err := w.t.WriteFile(bounded, f.Path, f.content)
-			cancel()
-			if err != nil {
+			if err := f.write(ctx, w.t); err != nil {
 				return err
 			}
 			names = append(names, f.Path)

@@ -260,6 +260,10 @@ func parsePlan(text string) (Activation, error) {
 			if json.Unmarshal([]byte(value), &a.Health) != nil {
 				return Activation{}, fmt.Errorf("its health checks cannot be read from %q", value)
 			}
+		case "secrets":
+			if json.Unmarshal([]byte(value), &a.Secrets) != nil {
+				return Activation{}, fmt.Errorf("the files with its secrets cannot be read from %q", value)
+			}
 		case "token":
 			a.Token = value
 		case "limit":

@@ -61,8 +61,9 @@ type Target interface {
 	// Exec it may be used many times at once.
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	// Claim takes the machine for a run until release is called, this process
-	// dies, or the connection does. A [BusyError] says that another run has it.
-	// The system that the run brings is no garbage there meanwhile.
+	// dies, or the connection does. A [BusyError] says that another run has it. The
+	// run itself may claim it anew, and give back the claim of before then. The
+	// system that the run brings is no garbage there meanwhile.
 	Claim(ctx context.Context, run, owner, system string) (release func(), err error)
 
 	// Begin starts an activation that depends on nobody from then on. To begin
@@ -103,6 +104,9 @@ type Activation struct {
 	Token string
 	// Health is what has to hold for the new system to stay; nil for nothing.
 	Health *flake.Health
+	// Secrets are the files on the machine whose content the activation may print,
+	// and nobody is told.
+	Secrets []string
 	// Limit bounds the activation program, Window is how long the machine waits
 	// for its confirmation before it goes back to the system of before.
 	Limit, Window time.Duration
@@ -121,6 +125,7 @@ func (a Activation) plan() string {
 		{"limit", fmt.Sprint(seconds(a.Limit))},
 		{"window", fmt.Sprint(seconds(a.Window))},
 		{"health", oneLine(a.Health)},
+		{"secrets", oneLine(a.Secrets)},
 	} {
 		fmt.Fprintf(&b, "%s=%s\n", pair[0], pair[1])
 	}

@@ -198,16 +198,19 @@ func (d *Deployer) upload(ctx context.Context, t Target, files []UploadedFile, d
 	}
 	for _, f := range files {
 		if f.Action != KeyUnchanged && !dryRun {
-			writing, cancel := context.WithTimeout(ctx, changeTimeout)
-			err := t.WriteFile(writing, f.Path, f.content)
-			cancel()
-			if err != nil {
+			if err := f.write(ctx, t); err != nil {
 				return err
 			}
 		}
 		u.Files = append(u.Files, f)
 	}
 	return nil
+}
+
+func (f UploadedFile) write(ctx context.Context, t Target) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	return t.WriteFile(ctx, f.Path, f.content)
 }
 
 // compareFiles finds out what is to be done about files on a machine.

@@ -1,0 +1,74 @@
+package deploy_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/flake"
+)
+
+// A plan says of each machine what the run does to it, and when.
+func TestPlanIsTheRun(t *testing.T) {
+	x, folder := newNix(t), t.TempDir()
+	tops := flakeOf(t, x, map[string]system{"explicit": {version: "1"}, "staged": {version: "1"}, "new": {version: "1"}, "same": {version: "1"}})
+	machines := map[string]deploy.Machine{}
+	for name, top := range tops {
+		machines[name] = machine(name, flake.NixOS, "root:"+folder+"/"+name, top)
+	}
+	explicit := machines["explicit"]
+	explicit.Details.RequireExplicitUpdate, explicit.Unnamed = true, true
+	o := options(x, &recorder{})
+	update := func(m deploy.Machine) deploy.Result {
+		return newDeployer(t, o).Update(t.Context(), []deploy.Machine{m}).Results[0]
+	}
+	o.Goal = deploy.Boot
+	for _, name := range []string{"staged", "same"} {
+		if r := update(machines[name]); r.State != deploy.Done {
+			t.Fatalf("%+v", r)
+		}
+	}
+	same := machines["same"]
+	if err := os.MkdirAll(folder+"/same/run", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range []string{"current-system", "booted-system"} {
+		if err := os.Symlink(tops["same"].OutPath, folder+"/same/run/"+link); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	o.Reboot, o.Batches = true, []deploy.Batch{{Count: 1}, {Rest: true}}
+	list := []deploy.Machine{same, machines["staged"], explicit, machines["new"]}
+	want := []struct {
+		name  string
+		turn  int
+		text  string
+		state deploy.State
+		said  string
+	}{
+		{"explicit", 0, "unchanged (is updated only when it is named)", deploy.Unchanged, "is updated only when it is named"},
+		{"new", 1, "restart into " + tops["new"].OutPath, deploy.Failed, "cannot be restarted"},
+		{"same", 0, "unchanged", deploy.Unchanged, ""},
+		{"staged", 2, "restart into " + tops["staged"].OutPath, deploy.Failed, "cannot be restarted"},
+	}
+	plan := newDeployer(t, o).Plan(t.Context(), list)
+	summary := newDeployer(t, o).Update(t.Context(), list)
+	for i, s := range plan.Steps {
+		w := want[i]
+		if s.Machine != w.name || s.Turn != w.turn || !strings.Contains(s.Text(), w.text) || s.Unchanged() != (w.state == deploy.Unchanged) {
+			t.Errorf("%s has turn %d of the plan: %s; want %+v", s.Machine, s.Turn, s.Text(), w)
+		}
+		wantState(t, summary, w.name, w.state, w.said)
+	}
+	if _, err := os.Stat(folder + "/explicit"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a machine that nobody named was touched: %v", err)
+	}
+	explicit.Unnamed = false
+	o.Reboot, o.Goal = false, deploy.Switch
+	if r := update(explicit); r.State != deploy.Done {
+		t.Errorf("named, it is %+v", r)
+	}
+}
