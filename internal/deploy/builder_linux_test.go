@@ -202,6 +202,32 @@ func TestBuildHostLost(t *testing.T) {
 	}
 }
 
+// A machine that another run has taken while a copy to it was tried again is left
+// to that one.
+func TestClaimLostWhileCopying(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	hosts := testhost.Lights(t, n, testhost.Options{Name: "builder"}, testhost.Options{Name: "client"})
+	x := newNix(t)
+	m := machine("client", flake.NixOS, "ssh://client", flakeOf(t, x, map[string]system{"client": {version: "1"}})["client"])
+	m.BuildHost = "ssh://builder"
+	lost := false
+	o := sshOptions(x, &recorder{hook: func(e deploy.Event) {
+		switch {
+		case e.Phase != deploy.Copy || e.State != deploy.Running:
+		case strings.HasPrefix(e.Message, "trying again"):
+			on(t, hosts[1], "sh", "-c", `up=$(cut -d . -f 1 /proc/uptime); echo "run-0 $up $up 1 somebody" >/run/fleet/lease`)
+		case !lost:
+			lost = true
+			must(t, hosts[0].KillSSHD())
+			must(t, hosts[0].StartSSHD())
+		}
+	}}, n)
+	wantState(t, newDeployer(t, o).Update(t.Context(), []deploy.Machine{m}), "client", deploy.Failed, "begun by somebody")
+	if hostFile(hosts[1], "/run/current-system") {
+		t.Error("it was activated")
+	}
+}
+
 // A build host without room is named, with the command that makes some.
 func TestBuildHostFull(t *testing.T) {
 	n := testhost.NewNetwork(t)

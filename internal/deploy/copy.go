@@ -36,7 +36,8 @@ func (w *way) copy(ctx context.Context) error {
 }
 
 // retry tries something up to copyTries times, with pauses that grow, unless it
-// fails for good, and connects anew before each further time.
+// fails for good or another run takes the machine, and connects anew before each
+// further time.
 func (w *way) retry(ctx context.Context, phase Phase, try func() error, final func(error) bool, reconnect func(context.Context) error) error {
 	for n, pause := 1, copyPause; ; n, pause = n+1, 2*pause {
 		err := try()
@@ -49,7 +50,8 @@ func (w *way) retry(ctx context.Context, phase Phase, try func() error, final fu
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := reconnect(ctx); err != nil && n == copyTries-1 {
+		err = reconnect(ctx)
+		if _, taken := errors.AsType[*BusyError](err); taken || err != nil && n == copyTries-1 {
 			return err
 		}
 	}

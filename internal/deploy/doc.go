@@ -16,8 +16,8 @@
 //	evaluate ─ reach ─ build ─ copy ─ (its turn) ─ secrets ─ activate ─ confirm, health ─ end
 //
 // A machine that is where the [Goal] leads ends at reach. From there on it is
-// claimed for the run, so that another run is refused with our name. Up to
-// secrets nothing but the store of the machine is changed, and whatever stops
+// claimed for the run, so that another run is refused with our name, and what is
+// copied to it is no garbage. Up to secrets nothing but the store of the machine is changed, and whatever stops
 // there can be done again. From activate on the machine itself is in
 // charge: a supervisor on it, started by the driver and independent of it, takes
 // the activation to one of its ends.
