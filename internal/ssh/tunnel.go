@@ -154,8 +154,7 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 	select {
 	case <-s.finished:
 	case <-ctx.Done(): // the tunnel is closed, or the local program has gone
-		go stdin.Close() // which can block on a dead line
-		select {
+		select { // the daemon's input ends as the local side does
 		case <-s.finished:
 		case <-time.After(daemonPatience):
 			stderr.close()
