@@ -207,7 +207,7 @@ func TestPoorLink(t *testing.T) {
 	update := func(version string) *deploy.Summary {
 		o := sshOptions(x, &recorder{}, n)
 		o.Dial = func(ctx context.Context, _ string, host ssh.Target) (*ssh.Conn, error) {
-			return ssh.Dial(ctx, ssh.Config{Target: host, Env: os.Environ(), File: n.SSHConfig}) // as patient as for users
+			return ssh.Dial(ctx, ssh.Config{Target: host, Env: os.Environ(), File: n.SSHConfig, ConnectTimeout: 30 * time.Second})
 		}
 		return newDeployer(t, o).Update(t.Context(), []deploy.Machine{
 			machine("good", flake.NixOS, "ssh://good", tops["good-"+version]),
