@@ -17,10 +17,10 @@
 //
 // A machine that is where the [Goal] leads ends at reach. From there on it is
 // claimed for the run, so that another run is refused with our name, and what is
-// copied to it is no garbage. Up to secrets nothing but the store of the machine is changed, and whatever stops
-// there can be done again. From activate on the machine itself is in
-// charge: a supervisor on it, started by the driver and independent of it, takes
-// the activation to one of its ends.
+// copied to it is no garbage. Up to secrets nothing but the store of the machine is
+// changed, and whatever stops there can be done again. From activate on the machine
+// itself is in charge: a supervisor on it, started by the driver and independent of
+// it, takes the activation to one of its ends.
 //
 //	begin          the plan is in /var/lib/fleet/ID, root's alone, and the link
 //	               /var/lib/fleet/current was made: who makes it has the machine
