@@ -153,36 +153,38 @@ func (m *morphBench) command(dir, program string, args ...string) (string, time.
 	return string(out), time.Since(start)
 }
 
-func (m *morphBench) fleet(sum string) time.Duration {
+// fleet updates the selected machines, which is to end with a sum.
+func (m *morphBench) fleet(selection, sum string) time.Duration {
 	m.b.Helper()
-	out, took := m.command(m.dir, "fleet", "machines", "update", "--all")
+	out, took := m.command(m.dir, "fleet", "machines", "update", selection)
 	if !strings.HasSuffix(out, sum+"\n") {
 		m.b.Fatalf("fleet does not end with %q:\n%s", sum, out)
 	}
 	return took
 }
 
-func (m *morphBench) morph() time.Duration {
+// morph deploys to so many hosts whose names match.
+func (m *morphBench) morph(glob string, hosts int) time.Duration {
 	m.b.Helper()
-	out, took := m.command(m.dir, "morph", "deploy", "network.nix", "switch")
-	if strings.Count(out, "Done: ") != 8 {
-		m.b.Fatalf("morph is not done with eight:\n%s", out)
+	out, took := m.command(m.dir, "morph", "deploy", "--on", glob, "network.nix", "switch")
+	if strings.Count(out, "Done: ") != hosts {
+		m.b.Fatalf("morph is not done with %d:\n%s", hosts, out)
 	}
 	return took
 }
 
 // BenchmarkMorph deploys the same eight systems with morph, of the checkout morph in
 // the folder that FLEET_REAL names, and with fleet, each to eight light hosts of its
-// own: for the first time, which is measured once, after a change of all, and with
-// nothing to do. Both evaluate, with the same Nix and the same modules, build into
-// one store, and log in with OpenSSH's configuration and the same key.
+// own: for the first time, which is measured once, after a change of all, with
+// nothing to do, and after a change to one of them alone. Both evaluate with the same
+// Nix and the same modules, build into one store, and log in with the same key.
 //
-// morph builds all systems as one, and goes from host to host: copy, profile,
-// switch, in four logins, whether something has changed or not. It takes no lock,
-// waits for no confirmation, looks at no unit, and never goes back. fleet keeps the
-// evaluation of a tree that has not changed, and asks a host what it runs first;
-// in a deploy it does more: a claim, a supervisor, a second login that confirms, the
-// boot loader only after that, and the record of the run.
+// morph evaluates three times, builds all systems as one, and goes from host to host:
+// copy, profile, switch, in three logins, whether something has changed or not. It
+// takes no lock, waits for no confirmation, looks at no unit, and never goes back.
+// fleet keeps the evaluation of a tree that has not changed, and asks a host what it
+// runs first; in a deploy it does more: a claim, a supervisor, a second login that
+// confirms, the boot loader only after that, and the record of the run.
 func BenchmarkMorph(b *testing.B) {
 	checkout := filepath.Join(os.Getenv("FLEET_REAL"), "morph")
 	if _, err := os.Stat(checkout); err != nil || os.Getenv("FLEET_REAL") == "" {
@@ -195,12 +197,15 @@ func BenchmarkMorph(b *testing.B) {
 		b.ReportMetric(morph.Seconds(), what+"-morph-s")
 		b.ReportMetric(float64(fleet)/float64(morph), what+"-ratio")
 	}
-	firstFleet, firstMorph := m.fleet("8 done"), m.morph()
+	morph := func() time.Duration { return m.morph("morph*", 8) }
+	firstFleet, firstMorph := m.fleet("fleet*", "8 done"), morph()
 	for b.Loop() {
-		change := median(3, func() time.Duration { m.next(); return m.fleet("8 done") }, m.morph)
-		nothing := median(3, func() time.Duration { return m.fleet("8 unchanged") }, m.morph)
+		change := median(3, func() time.Duration { m.next(); return m.fleet("fleet*", "8 done") }, morph)
+		nothing := median(3, func() time.Duration { return m.fleet("fleet*", "8 unchanged") }, morph)
+		one := median(3, func() time.Duration { m.next(); return m.fleet("fleet0", "1 done") }, func() time.Duration { return m.morph("morph0", 1) })
 		report("first", firstFleet, firstMorph)
 		report("change", change[0], change[1])
 		report("nothing", nothing[0], nothing[1])
+		report("one", one[0], one[1])
 	}
 }
