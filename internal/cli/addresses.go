@@ -25,11 +25,11 @@ type choice struct {
 func (c *choice) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.all, "all", false, "all machines")
 	c.targetHostFlag(cmd)
-	cmd.Flags().BoolVar(&c.skipUnreachable, "skip-unreachable", false, "a machine at which nobody answers, such as a laptop that is away, is no failure")
+	cmd.Flags().BoolVar(&c.skipUnreachable, "skip-unreachable", false, "skip a machine at which nobody answers, such as a laptop that is away: that is no failure")
 }
 
 func (c *choice) targetHostFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.targetHost, "target-host", "", "reach the one machine at this address instead of its own: ssh://[USER@]HOST, local or root:PATH")
+	cmd.Flags().StringVar(&c.targetHost, "target-host", "", "reach the one machine at this `ADDRESS` instead of its own: ssh://[USER@]HOST, local or root:PATH")
 }
 
 // of is the choice with the arguments of a command.

@@ -183,5 +183,5 @@ func (s *session) hostStatus(ctx context.Context, m host.Machine) error {
 	for _, i := range items {
 		table.Add(i.Name, string(i.State), i.Message, i.Next)
 	}
-	return errors.Join(table.Write(s.Streams.Out), exit(code))
+	return errors.Join(s.Streams.Table(&table), exit(code))
 }

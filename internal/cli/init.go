@@ -63,8 +63,8 @@ is not in one yet, because a flake sees only what git tracks.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&name, "template", "t", "minimal", "the template: minimal or demo")
-	cmd.Flags().StringArrayVar(&inputs, "input", nil, "take a flake input from elsewhere: NAME=REFERENCE, may be repeated")
+	cmd.Flags().StringVarP(&name, "template", "t", "minimal", "start with this `TEMPLATE`: minimal or demo")
+	cmd.Flags().StringArrayVar(&inputs, "input", nil, "take a flake input from elsewhere: `NAME=REFERENCE`, may be repeated")
 	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions(templates.Names(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

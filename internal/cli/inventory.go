@@ -49,7 +49,7 @@ func (s *session) showInventory() error {
 		title += " — " + inv.Meta.Description
 	}
 	fmt.Fprintf(out, "%s\n%s, %s\n\n", term.Clean(title), plural(len(inv.Machines), "machine"), plural(len(inv.Instances), "instance"))
-	if err := machineTable(inv, slices.Sorted(maps.Keys(inv.Machines))).Write(out); err != nil {
+	if err := s.Streams.Table(machineTable(inv, slices.Sorted(maps.Keys(inv.Machines)))); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(inv.Instances)) {
@@ -66,7 +66,7 @@ func (s *session) showInventory() error {
 				roles.Add("  "+role, m, strings.Join(members[m].Via, ", "))
 			}
 		}
-		if err := roles.Write(out); err != nil {
+		if err := s.Streams.Table(&roles); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/crs58/fleet/internal/deploy"
@@ -51,7 +50,7 @@ func (a *App) machinesListCmd() *cobra.Command {
 			case bare:
 				return a.writeLines(names)
 			case !a.config.JSON:
-				return machineTable(&s.fleet.Inventory, names).Write(a.Streams.Out)
+				return a.Streams.Table(machineTable(&s.fleet.Inventory, names))
 			}
 			machines := make([]flake.Machine, len(names))
 			for i, name := range names {
@@ -164,19 +163,6 @@ func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error
 		return nil, err
 	}
 	return secrets.MachinePrivateKey(ctx, layout, machine, ids)
-}
-
-// shortPath is enough of a store path to tell two systems apart.
-func shortPath(path string) string {
-	const enough = 12
-	base := filepath.Base(path)
-	switch {
-	case path == "":
-		return "–"
-	case len(base) > enough:
-		return base[:enough] + "…"
-	}
-	return base
 }
 
 // sayProblems prints the reason of each failure and the command to go on with.

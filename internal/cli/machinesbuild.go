@@ -61,7 +61,7 @@ func (s *session) build(ctx context.Context, p *progress, machines []deploy.Mach
 	}
 	table := buildTable(list, how)
 	if len(table.Rows) > 0 {
-		if err := table.Write(s.Streams.Out); err != nil {
+		if err := s.Streams.Table(&table); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func (s *session) showDiffs(ctx context.Context, p *progress, machines []deploy.
 		}
 	}
 	if len(table.Rows) > 0 {
-		if err := table.Write(s.Streams.Out); err != nil {
+		if err := s.Streams.Table(&table); err != nil {
 			return err
 		}
 	}

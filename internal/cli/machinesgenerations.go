@@ -44,14 +44,14 @@ func (s *session) showGenerations(ctx context.Context, machines []deploy.Machine
 	for _, m := range list {
 		summary.Results = append(summary.Results, m.Result)
 		for _, g := range m.List {
-			table.Add(m.Machine, strconv.Itoa(g.Number), ago(s.Now(), g.Created), orDash(g.Version), shortRevision(g.Revision), shortPath(g.System), standing(g))
+			table.Add(m.Machine, strconv.Itoa(g.Number), ago(s.Now(), g.Created), orDash(g.Version), shortRevision(g.Revision), deploy.ShortPath(g.System), standing(g))
 		}
 	}
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(list), exit(summary.ExitCode()))
 	}
 	if len(table.Rows) > 0 {
-		if err := table.Write(s.Streams.Out); err != nil {
+		if err := s.Streams.Table(&table); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ func (a *App) machinesRollbackCmd() *cobra.Command {
 one machine to the generation that --to names, later ones too. Which generation
 that is, is said for each machine before anything is changed.
 
-Both is changed, what runs and what boots, and in the way of an update: where the
+What runs and what boots are both changed, in the way of an update: where the
 machine cannot be reached on that generation, or units fail on it, it returns to
 where it was by itself. No generation is removed.`,
 		Example: `  fleet machines rollback cinnabar
@@ -125,5 +125,5 @@ func (s *session) showRollbackPlan(plan *deploy.RollbackPlan) error {
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(plan), exit(code))
 	}
-	return errors.Join(table.Write(s.Streams.Out), exit(code))
+	return errors.Join(s.Streams.Table(&table), exit(code))
 }

@@ -48,7 +48,7 @@ Runs are kept for a month, the last 20 longer, never more than 200.`,
 			return a.listRuns()
 		},
 	}
-	cmd.Flags().StringVar(&page, "html", "", "write the run as a page into this file")
+	cmd.Flags().StringVar(&page, "html", "", "write the run as a page into this `FILE`")
 	_ = cmd.MarkFlagFilename("html", "html")
 	return cmd
 }
@@ -79,7 +79,7 @@ func (a *App) listRuns() error {
 	for i, r := range runs {
 		table.Add(shortRun(runs, i), ago(a.Now(), r.Started), orDash(r.Owner), orDash(string(r.Goal)), machinesText(r.Machines), outcomeText(r))
 	}
-	return table.Write(a.Streams.Out)
+	return a.Streams.Table(&table)
 }
 
 // machinesText names one machine, and counts several.
@@ -142,7 +142,7 @@ func (a *App) showRun(name, page string) error {
 	}
 	a.Streams.Say("%s of %s by %s at %s, took %s", timeline.Goal, plural(len(timeline.Machines), "machine"), timeline.Owner,
 		timeline.Started.Format(time.DateTime), deploy.Took(timeline.Length()))
-	if err := runTable(a, timeline).Write(a.Streams.Out); err != nil {
+	if err := a.Streams.Table(runTable(a, timeline)); err != nil {
 		return err
 	}
 	summary := history.Summary()

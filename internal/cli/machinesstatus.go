@@ -65,13 +65,13 @@ func (s *session) showStatus(ctx context.Context, p *progress, machines []deploy
 			generation = strconv.Itoa(st.Found.Generation)
 		}
 		table.Add(st.Machine, st.Target, string(st.Verdict), generation, ago(s.Now(), st.Found.Created),
-			shortPath(st.Found.System), shortPath(st.Declared), st.SecretsText(), strings.Join(notes, "; "))
+			deploy.ShortPath(st.Found.System), deploy.ShortPath(st.Declared), st.SecretsText(), strings.Join(notes, "; "))
 	}
 	code := exitOf(failed, len(statuses)-skipped)
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(statuses), exit(code))
 	}
-	return errors.Join(table.Write(s.Streams.Out), exit(code))
+	return errors.Join(s.Streams.Table(&table), exit(code))
 }
 
 // paintVerdict colours the status of a machine where standard output is a terminal.

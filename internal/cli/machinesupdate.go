@@ -88,22 +88,22 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags := cmd.Flags()
 	o.choice.flags(cmd)
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done and do nothing")
-	flags.StringVar(&o.goal, "goal", string(deploy.Switch), "what to come to: "+strings.Join(goals(), ", "))
+	flags.StringVar(&o.goal, "goal", string(deploy.Switch), "come to this `GOAL`: "+strings.Join(goals(), ", "))
 	flags.BoolVar(&o.reboot, "reboot", false, "restart a machine that is not wholly at its system without that; it is confirmed afterwards, or restarts back")
-	flags.StringVar(&o.buildHost, "build-host", "", "build on this host: a machine, an address, or localhost; as each machine says, unless set")
+	flags.StringVar(&o.buildHost, "build-host", "", "build on this `HOST`: a machine, an address, or localhost; as each machine says, unless set")
 	flags.BoolVar(&o.buildOnTarget, "build-on-target", false, "have each machine build its own system")
 	cmd.MarkFlagsMutuallyExclusive("build-host", "build-on-target")
-	flags.StringVar(&o.batch, "batch", "", "change so many machines before the next, such as 1,25%,rest")
-	flags.IntVar(&o.maxFailures, "max-failures", -1, "change no more machines when more than so many have failed (-1 for any number)")
-	flags.StringSliceVar(&o.roleOrder, "role-order", nil, "change machines with these roles first, such as zerotier/controller,peer")
+	flags.StringVar(&o.batch, "batch", "", "change machines in groups of these `NUMBERS`, such as 1,25%,rest")
+	flags.IntVar(&o.maxFailures, "max-failures", -1, "change no more machines when more than so many have failed, -1 for any number")
+	flags.StringSliceVar(&o.roleOrder, "role-order", nil, "change machines with these `ROLES` first, such as zerotier/controller,peer")
 	flags.IntVar(&o.limitEval, "limit-eval", 0, "machines evaluated at once, 0 for --jobs")
 	flags.IntVar(&o.limits.Build, "limit-build", 4, "machines built for at once")
 	flags.IntVar(&o.limits.Copy, "limit-copy", 8, "machines copied to at once")
 	flags.IntVar(&o.limits.Activate, "limit-activate", 16, "machines activated at once")
 	flags.DurationVar(&o.confirm, "confirm-timeout", 2*time.Minute, "how long a machine waits for the confirmation of its new system before it goes back")
 	flags.DurationVar(&o.activation, "activation-timeout", 30*time.Minute, "how long an activation may take before the machine goes back")
-	flags.StringVar(&o.resume, "resume", "", "go on with this run")
-	flags.StringVar(&o.page, "html", "", "write at the end a page into this file that shows what took how long")
+	flags.StringVar(&o.resume, "resume", "", "go on with this `RUN`")
+	flags.StringVar(&o.page, "html", "", "write at the end a page into this `FILE` that shows what took how long")
 	_ = cmd.MarkFlagFilename("html", "html")
 	_ = cmd.RegisterFlagCompletionFunc("goal", cobra.FixedCompletions(goals(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("build-host", a.completeMachineNames)
@@ -303,7 +303,7 @@ func (a *App) runs() string { return filepath.Join(a.config.StateDir, "runs") }
 func runError(err error) error {
 	var missing *deploy.NoRecordError
 	if errors.As(err, &missing) {
-		return &codeError{exitUsage, err}
+		return &codeError{exitUsage, fmt.Errorf("%w; `fleet machines runs` lists what there is", err)}
 	}
 	return err
 }
@@ -372,9 +372,9 @@ func (s *session) showSummary(summary *deploy.Summary, settings deploy.Settings)
 	}
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}, Paint: s.paintState(2)}
 	for _, r := range summary.Results {
-		table.Add(r.Machine, r.Target, string(r.State), shortPath(r.Out))
+		table.Add(r.Machine, r.Target, string(r.State), deploy.ShortPath(r.Out))
 	}
-	if err := table.Write(s.Streams.Out); err != nil {
+	if err := s.Streams.Table(&table); err != nil {
 		return err
 	}
 	for _, r := range summary.Results {
@@ -425,7 +425,7 @@ func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Set
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(plan), exit(code))
 	}
-	return errors.Join(table.Write(s.Streams.Out), exit(code))
+	return errors.Join(s.Streams.Table(&table), exit(code))
 }
 
 // secretOf decrypts a value of one machine, which is evaluated by then.

@@ -135,7 +135,7 @@ func (s *session) showRows(ctx context.Context, values *vars.Fleet, rows []vars.
 		}
 		table.Add(cmp.Or(r.Machine, "–"), r.Generator+"/"+r.File, kind, present, cmp.Or(r.Readers(), "–"), ago(now, r.Changed), cmp.Or(r.Path, "–"))
 	}
-	if err := table.Write(s.Streams.Out); err != nil {
+	if err := s.Streams.Table(&table); err != nil {
 		return err
 	}
 	return s.exitFor(evaluated)
@@ -271,7 +271,7 @@ sops/users/NAME/key.json. It can be repeated; nothing is ever replaced.`,
 			return a.keysInit(cmd.Context(), user, commit)
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "", "your name in the fleet (default: that of your login)")
+	cmd.Flags().StringVar(&user, "user", "", "be this `NAME` in the fleet instead of that of your login")
 	cmd.Flags().BoolVar(&commit, "commit", false, "make one git commit of what was written")
 	return cmd
 }

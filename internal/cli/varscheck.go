@@ -124,7 +124,7 @@ func (s *session) showAudit(audit *vars.Audit, machines int) error {
 	for _, f := range audit.Findings {
 		table.Add(cmp.Or(f.Value, "–"), cmp.Or(strings.Join(f.Machines, ", "), "–"), f.Problem, f.Mend)
 	}
-	if err := table.Write(s.Streams.Out); err != nil {
+	if err := s.Streams.Table(&table); err != nil {
 		return err
 	}
 	s.Streams.Say("%s.", plural(len(audit.Findings), "finding"))
@@ -214,7 +214,7 @@ func (s *session) showFixed(report *vars.Fixed, dryRun bool, left *vars.Audit, e
 		for _, m := range report.Mended {
 			table.Add(m.String(), cmp.Or(strings.Join(m.Add, ", "), "–"), cmp.Or(strings.Join(m.Remove, ", "), "–"))
 		}
-		if err := table.Write(s.Streams.Out); err != nil {
+		if err := s.Streams.Table(&table); err != nil {
 			return err
 		}
 	}

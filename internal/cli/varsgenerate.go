@@ -33,7 +33,7 @@ func (o *generateOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
 	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "replace identities without asking")
-	cmd.Flags().StringVar(&o.answers, "answers", "", "file with the answers to prompts")
+	cmd.Flags().StringVar(&o.answers, "answers", "", "`FILE` with the answers to prompts")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long one script may run")
 }
 
@@ -66,11 +66,11 @@ Answers to prompts come from --answers FILE (YAML or JSON, {machine: {generator:
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().StringSliceVar(&o.Regenerate, "regenerate", nil, "generators whose values are made anew though they exist")
-	cmd.Flags().StringSliceVar(&o.Keep, "keep", nil, "generators whose values stay though something has changed; only missing files are made")
-	cmd.Flags().StringVar(&o.Take, "take", "", "machine whose values all get where those of several differ and are to be shared")
-	cmd.Flags().StringSliceVar(&o.Publish, "publish", nil, "generators whose secrets may become public")
-	cmd.Flags().StringSliceVarP(&o.Generators, "generator", "g", nil, "only these generators, and what they need")
+	cmd.Flags().StringSliceVar(&o.Regenerate, "regenerate", nil, "`GENERATORS` whose values are made anew though they exist")
+	cmd.Flags().StringSliceVar(&o.Keep, "keep", nil, "`GENERATORS` whose values stay though something has changed; only missing files are made")
+	cmd.Flags().StringVar(&o.Take, "take", "", "`MACHINE` whose values all get where those of several differ and are to be shared")
+	cmd.Flags().StringSliceVar(&o.Publish, "publish", nil, "`GENERATORS` whose secrets may become public")
+	cmd.Flags().StringSliceVarP(&o.Generators, "generator", "g", nil, "only these `GENERATORS`, and what they need")
 	for _, name := range []string{"regenerate", "keep", "publish", "generator"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, a.completeGeneratorList)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,7 +62,7 @@ func (a *App) showKeys(list *vars.Keys) error {
 		}
 		table.Add(string(key.Kind), cmp.Or(key.Name, "–"), yours, reads, key.PublicKey)
 	}
-	if err := table.Write(a.Streams.Out); err != nil {
+	if err := a.Streams.Table(&table); err != nil {
 		return err
 	}
 	if len(list.Groups) > 0 {
@@ -72,7 +73,7 @@ func (a *App) showKeys(list *vars.Keys) error {
 		if _, err := fmt.Fprintln(a.Streams.Out); err != nil {
 			return err
 		}
-		if err := groups.Write(a.Streams.Out); err != nil {
+		if err := a.Streams.Table(&groups); err != nil {
 			return err
 		}
 	}
@@ -145,18 +146,18 @@ func (a *App) showChange(r *vars.KeysReport, dryRun bool) error {
 		}
 		a.Streams.Say("Encrypted %s anew.", plural(len(r.Reencrypted), "file"))
 	}
+	if _, err := io.WriteString(a.Streams.Out, out.String()); err != nil {
+		return err
+	}
 	if len(r.Rotate) > 0 {
 		a.Streams.Say("These values have been seen, and stay readable in the history of the repository. Make them anew, the keys of machines first:")
 		table := term.Table{Header: []string{"SEEN", "COMMAND"}}
 		for _, seen := range r.Rotate {
 			table.Add(seen.Value, seen.Command)
 		}
-		if err := table.Write(&out); err != nil {
+		if err := a.Streams.Table(&table); err != nil {
 			return err
 		}
-	}
-	if _, err := a.Streams.Out.Write([]byte(out.String())); err != nil {
-		return err
 	}
 	for _, damaged := range r.Damaged {
 		a.Streams.Warn("left alone: %s", damaged)
@@ -183,7 +184,7 @@ type groupOptions struct {
 }
 
 func (o *groupOptions) flags(f *pflag.FlagSet, what string) {
-	f.StringVar(&o.group, "group", "", what+" this group of readers, in the layout of clan")
+	f.StringVar(&o.group, "group", "", what+" this `GROUP` of readers, in the layout of clan")
 	f.BoolVar(&o.machine, "machine", false, "with --group: it is a machine")
 }
 
@@ -233,10 +234,10 @@ everything.`,
 	}
 	o.keysOptions.flags(cmd.Flags())
 	o.groupOptions.flags(cmd.Flags(), "add to")
-	cmd.Flags().StringVar(&o.sshKey, "ssh-key", "", "file with the public key, an ssh one: id_ed25519.pub")
+	cmd.Flags().StringVar(&o.sshKey, "ssh-key", "", "`FILE` with the public key, an ssh one: id_ed25519.pub")
 	cmd.Flags().BoolVar(&o.recovery, "recovery", false, "it is the recovery key, not that of a user")
 	cmd.Flags().BoolVar(&o.new, "new", false, "make the recovery key")
-	cmd.Flags().StringVar(&o.out, "out", "", "new file for the private part of the recovery key that is made")
+	cmd.Flags().StringVar(&o.out, "out", "", "new `FILE` for the private part of the recovery key that is made")
 	return cmd
 }
 
@@ -380,7 +381,7 @@ With --group GROUP a user, or with --machine a machine, only leaves that group.`
 	}
 	o.flags(cmd.Flags())
 	group.flags(cmd.Flags(), "leave only")
-	cmd.Flags().StringVar(&key, "key", "", "remove only this public key of the user")
+	cmd.Flags().StringVar(&key, "key", "", "remove only this public `KEY` of the user")
 	cmd.Flags().BoolVar(&recovery, "recovery", false, "remove the recovery key")
 	return cmd
 }

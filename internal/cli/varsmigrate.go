@@ -31,7 +31,7 @@ decrypted, so no key is needed. The evaluation finds out by itself where they li
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.varsMigrate(cmd.Context(), o) },
 	}
-	cmd.Flags().StringVar(&o.to, "to", "", "the layout to move to: native or clan")
+	cmd.Flags().StringVar(&o.to, "to", "", "move to this `LAYOUT`: native or clan")
 	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "say what would be moved and move nothing")
 	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was moved")
 	_ = cmd.MarkFlagRequired("to")

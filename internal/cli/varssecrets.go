@@ -64,7 +64,7 @@ func (a *App) showSecrets(rows []vars.SecretRow, bare bool) error {
 	case a.config.JSON:
 		return a.writeJSON(rows)
 	}
-	return table.Write(a.Streams.Out)
+	return a.Streams.Table(&table)
 }
 
 func (a *App) varsSecretsGetCmd() *cobra.Command {

@@ -26,7 +26,7 @@ func (a *App) linkFlags(cmd *cobra.Command, who *secrets.Linked, what string) {
 		{"machine", &who.Machines, func(k *vars.Keys) []string { return k.Names(vars.HolderMachine) }},
 		{"group", &who.Groups, (*vars.Keys).GroupNames},
 	} {
-		cmd.Flags().StringArrayVar(flag.to, flag.name, nil, "a "+flag.name+" "+what+"; can be repeated")
+		cmd.Flags().StringArrayVar(flag.to, flag.name, nil, "a `"+strings.ToUpper(flag.name)+"` "+what+"; can be repeated")
 		_ = cmd.RegisterFlagCompletionFunc(flag.name, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 			return a.offerKeys(cmd, flag.names)
 		})
@@ -217,7 +217,7 @@ stays as it is.`,
 		},
 	}
 	o.flags(cmd.Flags())
-	cmd.Flags().StringVar(&o.prefix, "prefix", "", "begin each name with this")
+	cmd.Flags().StringVar(&o.prefix, "prefix", "", "begin each name with this `PREFIX`")
 	cmd.Flags().BoolVar(&o.replace, "replace", false, "replace secrets that exist and are others")
 	a.linkFlags(cmd, &who, "that reads them too")
 	return cmd

@@ -46,7 +46,7 @@ Only you can enter it; remove it when it has served.`,
 	}
 	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
 	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would be done and do nothing")
-	cmd.Flags().StringVar(&o.directory, "directory", "", "folder that the files go into instead")
+	cmd.Flags().StringVar(&o.directory, "directory", "", "`FOLDER` that the files go into instead")
 	_ = cmd.MarkFlagDirname("directory")
 	return cmd
 }
@@ -112,7 +112,7 @@ func (s *evaluation) showUploads(uploads []deploy.Upload, o uploadOptions) error
 		plain = plain || len(u.Files) > 0
 	}
 	if plain {
-		if err := table.Write(s.Streams.Out); err != nil {
+		if err := s.Streams.Table(&table); err != nil {
 			return err
 		}
 	}

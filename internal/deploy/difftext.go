@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -60,18 +61,31 @@ func (d Diff) Rows() []DiffRow {
 	return rows
 }
 
+// ShortPath is enough of a store path to tell two systems apart, for people.
+func ShortPath(path string) string {
+	const enough = 12
+	base := filepath.Base(path)
+	switch {
+	case path == "":
+		return "–"
+	case len(base) > enough:
+		return base[:enough] + "…"
+	}
+	return base
+}
+
 func (d Diff) systemRow() DiffRow {
 	from := d.From
 	switch {
 	case d.Same():
-		return DiffRow{Change: NoChange, What: "system", FromTo: d.To}
+		return DiffRow{Change: NoChange, What: "system", FromTo: ShortPath(d.To)}
 	case from == "":
 		from = "none"
 	case d.Generation > 0:
 		from = fmt.Sprintf("generation %d", d.Generation)
 	}
 	return DiffRow{
-		Change: NewSystem, What: "system", FromTo: from + " → " + d.To,
+		Change: NewSystem, What: "system", FromTo: from + " → " + ShortPath(d.To),
 		Size: fmt.Sprintf("%s → %s, %s", bytesText(d.Before), bytesText(d.After), d.Copy.text()),
 	}
 }

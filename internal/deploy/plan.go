@@ -373,7 +373,7 @@ func (s Step) Text() string {
 			first = " (first deploy)"
 		}
 		if does := s.Goal.text(); does != "" {
-			parts = append(parts, does+" "+s.Wanted.OutPath+first)
+			parts = append(parts, does+" "+ShortPath(s.Wanted.OutPath)+first)
 		}
 		if s.Reboot {
 			parts = append(parts, "restart into it if nothing less brings up all of it")

@@ -15,12 +15,12 @@ func TestStepText(t *testing.T) {
 	}{
 		{Step{Wanted: wanted}, "unchanged"},
 		{Step{Wanted: wanted, Notes: []string{"has no secrets"}}, "unchanged (has no secrets)"},
-		{Step{Wanted: wanted, Activate: true, Build: true, Key: KeyInstall}, "build, copy, install the age key, activate /nix/store/x (first deploy)"},
-		{Step{Wanted: wanted, Activate: true, Copy: CopySize{Known: true, Paths: 2, Bytes: 3_000_000}, Key: KeyReplace, Now: Facts{Profile: "/nix/store/y"}}, "copy 2 paths (3.0 MB), replace the age key, activate /nix/store/x"},
-		{Step{Wanted: wanted, Activate: true, Copy: CopySize{Known: true, Paths: 1, Bytes: 7}, Key: KeyUnchanged, Now: Facts{Profile: "/nix/store/y"}}, "copy 1 path (7 B), activate /nix/store/x"},
-		{Step{Wanted: wanted, Activate: true, Copy: CopySize{Known: true}, Key: KeyNone, Now: Facts{Profile: "/nix/store/y"}}, "nothing to copy, activate /nix/store/x"},
-		{Step{Wanted: wanted, Activate: true, Reboot: true, Now: Facts{Profile: "/nix/store/y"}}, "copy, activate /nix/store/x, restart into it if nothing less brings up all of it"},
-		{Step{Wanted: wanted, Activate: true, Goal: Reboot, Now: Facts{Profile: "/nix/store/y"}}, "copy, restart into /nix/store/x"},
+		{Step{Wanted: wanted, Activate: true, Build: true, Key: KeyInstall}, "build, copy, install the age key, activate x (first deploy)"},
+		{Step{Wanted: wanted, Activate: true, Copy: CopySize{Known: true, Paths: 2, Bytes: 3_000_000}, Key: KeyReplace, Now: Facts{Profile: "/nix/store/y"}}, "copy 2 paths (3.0 MB), replace the age key, activate x"},
+		{Step{Wanted: wanted, Activate: true, Copy: CopySize{Known: true, Paths: 1, Bytes: 7}, Key: KeyUnchanged, Now: Facts{Profile: "/nix/store/y"}}, "copy 1 path (7 B), activate x"},
+		{Step{Wanted: wanted, Activate: true, Copy: CopySize{Known: true}, Key: KeyNone, Now: Facts{Profile: "/nix/store/y"}}, "nothing to copy, activate x"},
+		{Step{Wanted: wanted, Activate: true, Reboot: true, Now: Facts{Profile: "/nix/store/y"}}, "copy, activate x, restart into it if nothing less brings up all of it"},
+		{Step{Wanted: wanted, Activate: true, Goal: Reboot, Now: Facts{Profile: "/nix/store/y"}}, "copy, restart into x"},
 		{Step{Err: errors.New("no"), Error: "no"}, "failed: no"},
 	} {
 		if got := test.step.Text(); got != test.want {

@@ -47,7 +47,7 @@ func (s RollbackStep) Text() string {
 	case !s.Change:
 		return fmt.Sprintf("stay at generation %d", s.To.Number)
 	case s.Running != s.From.System:
-		return fmt.Sprintf("go from %s to generation %d", s.Running, s.To.Number)
+		return fmt.Sprintf("go from %s to generation %d", ShortPath(s.Running), s.To.Number)
 	}
 	return fmt.Sprintf("go from generation %d back to generation %d", s.From.Number, s.To.Number)
 }

@@ -83,6 +83,8 @@ func (r Result) nextCommand() string {
 		return fixable.next
 	case errors.As(r.Err, &full):
 		return full.Free
+	case errors.Is(r.Err, errNoActivation):
+		return "fleet machines status " + r.Machine
 	case errors.As(r.Err, &units):
 		return address.onTarget("journalctl", "-b", "-u", units.Units[0])
 	case r.Phase == Reach && remote && !errors.As(r.Err, &key) && !errors.As(r.Err, &busy):

@@ -13,16 +13,44 @@ func TestTable(t *testing.T) {
 	for name, tt := range map[string]struct {
 		table Table
 		want  string
+		width int // of the terminal; 0 where there is none
 	}{
-		"columns":       {Table{Header: []string{"NAME", "STATE"}, Rows: [][]string{{"a", "done"}, {"longer", ""}}}, "NAME    STATE\na       done\nlonger\n"},
-		"no rows":       {Table{Header: []string{"NAME", "STATE"}}, "NAME  STATE\n"},
-		"wide letters":  {Table{Header: []string{"NAME", "STATE"}, Rows: [][]string{{"世界世", "x"}, {"é", "y"}}}, "NAME    STATE\n世界世  x\né       y\n"},
-		"foreign text":  {Table{Header: []string{"A", "B"}, Rows: [][]string{{"x\x1b[31m\ny", "z"}}}, "A        B\nx[31m y  z\n"},
-		"paint, unwide": {Table{Header: []string{"A", "B"}, Rows: [][]string{{"x", "z"}}, Paint: func(_ int, s string) string { return "<" + s + ">" }}, "A  B\n<x>  <z>\n"},
+		"columns":       {table: Table{Header: []string{"NAME", "STATE"}, Rows: [][]string{{"a", "done"}, {"longer", ""}}}, want: "NAME    STATE\na       done\nlonger\n"},
+		"no rows":       {table: Table{Header: []string{"NAME", "STATE"}}, want: "NAME  STATE\n"},
+		"wide letters":  {table: Table{Header: []string{"NAME", "STATE"}, Rows: [][]string{{"世界世", "x"}, {"é", "y"}}}, want: "NAME    STATE\n世界世  x\né       y\n"},
+		"foreign text":  {table: Table{Header: []string{"A", "B"}, Rows: [][]string{{"x\x1b[31m\ny", "z"}}}, want: "A        B\nx[31m y  z\n"},
+		"paint, unwide": {table: Table{Header: []string{"A", "B"}, Rows: [][]string{{"x", "z"}}, Paint: func(_ int, s string) string { return "<" + s + ">" }}, want: "A  B\n<x>  <z>\n"},
+		"just wide enough": {
+			table: Table{Header: []string{"NAME", "WHY"}, Rows: [][]string{{"one", "it is so"}}}, width: 15,
+			want: "NAME  WHY\none   it is so\n",
+		},
+		"the last column in lines": {
+			table: Table{Header: []string{"NAME", "WHY"}, Rows: [][]string{{"one", "it cannot be reached, for it is away"}, {"two", ""}}}, width: 30,
+			want: "NAME  WHY\none   it cannot be reached,\n      for it is away\ntwo\n",
+		},
+		"columns that do not fit": {
+			table: Table{Header: []string{"NAME", "TARGET", "STATE", "AGE", "WHY"}, Rows: [][]string{
+				{"one", "ssh://root@one.example.org", "done", "3d", ""}, {"two", "ssh://two", "never deployed", "–", "who knows why that is, or what it is for"},
+			}}, width: 36,
+			want: "NAME  TARGET\n  STATE           AGE\n  WHY\none   ssh://root@one.example.org\n  done            3d\n" +
+				"two   ssh://two\n  never deployed  –\n  who knows why that is, or what it\n  is for\n",
+		},
+		"a column with nothing in it": {
+			table: Table{Header: []string{"NAME", "STATE", "NOTES"}, Rows: [][]string{{"one", "done", ""}}}, width: 15,
+			want: "NAME  STATE\none   done\n",
+		},
+		"a word wider than the terminal": {
+			table: Table{Header: []string{"NAME", "SYSTEM"}, Rows: [][]string{{"one", "go to /nix/store/abcdefghijklmnopqrstuvwxyz-system now"}}}, width: 30,
+			want: "NAME\n  SYSTEM\none\n  go to\n  /nix/store/abcdefghijklmnopqrstuvwxyz-system\n  now\n",
+		},
+		"paint of what is broken": {
+			table: Table{Header: []string{"NAME", "WHY"}, Rows: [][]string{{"one", "it cannot be reached"}}, Paint: func(_ int, s string) string { return "<" + s + ">" }}, width: 20,
+			want: "NAME\n  WHY\n<one>\n  <it cannot be>\n<  reached>\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
-			if err := tt.table.Write(&b); err != nil {
+			if err := tt.table.write(&b, tt.width); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, b.String()); diff != "" {

@@ -16,18 +16,19 @@ func (s *Streams) wrap(text string) string {
 	width, _ := s.size()
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = wrapLine(line, width)
+		lines[i] = wrapLine(line, 0, indent, width)
 	}
 	return strings.Join(lines, "\n")
 }
 
-func wrapLine(line string, width int) string {
-	if runewidth.StringWidth(line) < width {
+// wrapLine breaks a line that begins at column start of a terminal; what goes on
+// begins at column hang.
+func wrapLine(line string, start, hang, width int) string {
+	if start+runewidth.StringWidth(line) < width {
 		return line
 	}
-	const indent = "  "
 	var b strings.Builder
-	used := 0
+	used := start
 	for i, word := range strings.Split(line, " ") {
 		w := runewidth.StringWidth(word)
 		switch {
@@ -37,8 +38,8 @@ func wrapLine(line string, width int) string {
 			b.WriteByte(' ')
 			used++
 		default:
-			b.WriteString("\n" + indent)
-			used = len(indent)
+			b.WriteString("\n" + strings.Repeat(" ", hang))
+			used = hang
 		}
 		b.WriteString(word)
 		used += w

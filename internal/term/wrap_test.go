@@ -20,7 +20,7 @@ func TestWrapLine(t *testing.T) {
 		{20, "two  spaces are kept here", "two  spaces are\n  kept here"},
 		{3, "a b c d", "a\n  b\n  c\n  d"},
 	} {
-		if got := wrapLine(tt.line, tt.width); got != tt.want {
+		if got := wrapLine(tt.line, 0, 2, tt.width); got != tt.want {
 			t.Errorf("%q in %d columns is %q, want %q", tt.line, tt.width, got, tt.want)
 		}
 	}
@@ -32,7 +32,7 @@ func FuzzWrapLine(f *testing.F) {
 		if strings.Contains(line, "\n") {
 			return
 		}
-		got := wrapLine(line, width)
+		got := wrapLine(line, 0, 2, width)
 		if strings.ReplaceAll(got, "\n  ", " ") != line {
 			t.Errorf("%q became %q", line, got)
 		}
