@@ -59,16 +59,6 @@ func exitCodesTopic() *cobra.Command {
 	}
 }
 
-// explainExit adds the exit codes to the help of every command below cmd.
-func explainExit(cmd *cobra.Command) {
-	if cmd.Name() != "exit-codes" {
-		cmd.Long = strings.TrimRight(cmd.Long, "\n") + "\n\nExit status:\n" + exitTable()
-	}
-	for _, sub := range cmd.Commands() {
-		explainExit(sub)
-	}
-}
-
 // codeError is an error that asks for an exit code of its own. A nil Err means
 // that everything there is to say was already said.
 type codeError struct {

@@ -65,6 +65,7 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 	root.SetIn(app.Streams.In)
 	root.SetOut(app.Streams.Out)
 	root.SetErr(app.Streams.Err)
+	root.SetHelpFunc(writeHelp)
 	root.SetUsageFunc(writeUsage)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	config.Flags(root.PersistentFlags())
@@ -75,7 +76,6 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 		app.hostCmd(), app.varsCmd(), app.machinesCmd(), app.inventoryCmd(), app.verifyCmd(),
 		app.initCmd(), app.versionCmd(), exitCodesTopic(),
 	)
-	explainExit(root)
 	completeFlags(root)
 	return root
 }

@@ -46,7 +46,7 @@ func TestCommandTree(t *testing.T) {
 				t.Errorf("%s: example line %q does not start with fleet", path, line)
 			}
 		}
-		if cmd.Name() != "exit-codes" && !strings.Contains(cmd.Long, "Exit status:\n") {
+		if !cmd.HasAvailableSubCommands() && !strings.Contains(usageText(cmd), "\nExit status:\n") {
 			t.Errorf("%s: the exit status is not explained", path)
 		}
 		if cmd.Args == nil && cmd.HasParent() {
@@ -62,6 +62,9 @@ func TestCommandTree(t *testing.T) {
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Usage == "" {
 				t.Errorf("%s --%s: no usage", path, f.Name)
+			}
+			if value, _ := pflag.UnquoteUsage(f); strings.HasPrefix(value, "string") {
+				t.Errorf("%s --%s: its usage does not name the value in backquotes", path, f.Name)
 			}
 		})
 		if !cmd.Runnable() && cmd.HasParent() {

@@ -8,8 +8,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// usageWidth is how wide the text about flags may become.
-const usageWidth = 96
+// usageWidth is how wide the text about flags may become, helpWidth how wide that
+// about a command.
+const (
+	usageWidth = 96
+	helpWidth  = 84
+)
 
 // helpCmd is cobra's help command, but one that does not know a topic says so
 // and fails.
@@ -43,9 +47,26 @@ func helpCmd() *cobra.Command {
 	}
 }
 
+// writeHelp prints what a command does and how it is called.
+func writeHelp(cmd *cobra.Command, _ []string) {
+	var b strings.Builder
+	for line := range strings.SplitSeq(cmd.Long, "\n") {
+		if len(line) > helpWidth {
+			line = strings.Join(wrap(line, helpWidth), "\n")
+		}
+		b.WriteString(line + "\n")
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), b.String()+"\n"+usageText(cmd))
+}
+
 // writeUsage prints how a command is called: what cobra would print, but
 // narrower and with the flags in two columns.
 func writeUsage(cmd *cobra.Command) error {
+	_, err := fmt.Fprintln(cmd.OutOrStderr(), usageText(cmd))
+	return err
+}
+
+func usageText(cmd *cobra.Command) string {
 	var b strings.Builder
 	section := func(title, text string) {
 		if text != "" {
@@ -66,9 +87,10 @@ func writeUsage(cmd *cobra.Command) error {
 	section("Flags of every command:", flagLines(cmd.InheritedFlags()))
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "\n`%s COMMAND --help` tells more about a command.\n", cmd.CommandPath())
+	} else {
+		section("Exit status:", exitTable())
 	}
-	_, err := fmt.Fprint(cmd.OutOrStderr(), b.String())
-	return err
+	return strings.TrimRight(b.String(), "\n")
 }
 
 func commandLines(cmd *cobra.Command, group string) string {
@@ -92,7 +114,9 @@ func flagLines(flags *pflag.FlagSet) string {
 		if f.Shorthand != "" {
 			name = "  -" + f.Shorthand + ", --" + f.Name
 		}
-		if kind, _ := pflag.UnquoteUsage(f); kind != "" {
+		if kind, _ := pflag.UnquoteUsage(f); kind == "int" {
+			name += " N"
+		} else if kind != "" {
 			name += " " + strings.ToUpper(strings.TrimSuffix(kind, "s"))
 		}
 		names[f] = name
@@ -106,7 +130,11 @@ func flagLines(flags *pflag.FlagSet) string {
 		}
 		_, usage := pflag.UnquoteUsage(f)
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "[]" {
-			usage += " (default " + f.DefValue + ")"
+			value := f.DefValue
+			if minutes, whole := strings.CutSuffix(value, "m0s"); whole {
+				value = minutes + "m"
+			}
+			usage += " (default " + value + ")"
 		}
 		for i, line := range wrap(usage, usageWidth-pad-3) {
 			if i > 0 {

@@ -45,15 +45,15 @@ type Config struct {
 
 // Flags declares the flags of Config on fs.
 func Flags(fs *pflag.FlagSet) {
-	fs.String("flake", "", "the fleet's flake: a folder or a flake reference ($FLEET_FLAKE)")
+	fs.String("flake", "", "the fleet's `FLAKE`: a folder or a flake reference ($FLEET_FLAKE)")
 	fs.Bool("accept-flake-config", false, "let the flake's own nixConfig take effect ($FLEET_ACCEPT_FLAKE_CONFIG)")
 	fs.Bool("no-cache", false, "evaluate even when the result is known ($FLEET_NO_CACHE)")
 	fs.Int("jobs", 0, "machines evaluated at once, 0 for one per core ($FLEET_JOBS)")
 	fs.Bool("json", false, "print JSON on standard output ($FLEET_JSON)")
 	fs.BoolP("quiet", "q", false, "print results, warnings and errors only ($FLEET_QUIET)")
 	fs.BoolP("verbose", "v", false, "show what Nix says ($FLEET_VERBOSE)")
-	fs.String("cache-dir", "", "folder for evaluation results ($FLEET_CACHE_DIR)")
-	fs.String("state-dir", "", "folder for logs and the records of runs ($FLEET_STATE_DIR)")
+	fs.String("cache-dir", "", "keep evaluation results in this `FOLDER` ($FLEET_CACHE_DIR)")
+	fs.String("state-dir", "", "keep logs and the records of runs in this `FOLDER` ($FLEET_STATE_DIR)")
 }
 
 // Load merges the settings. dir is where fleet.yaml is looked for; getenv and
