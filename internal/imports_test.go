@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"internal/deploy", "internal/vars", "internal/inventory"},
 	{"internal/vars/builtin", "internal/vars/sandbox"},
 	{"internal/flake", "internal/secrets", "internal/ssh"},
-	{"internal/nix"},
+	{"internal/nix", "internal/repository"},
 	{"internal/environ"},
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"slices"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Age is the layout of clan-core where vars.settings.secretStore is "age"; its
@@ -63,7 +65,7 @@ func OpenAge(dir string, o AgeOptions) (*Age, error) {
 }
 
 // With is the layout as it will be once the files are written.
-func (a *Age) With(files []File) Layout { return &Age{a.with(files), a.opts, a.keys} }
+func (a *Age) With(files []repository.File) Layout { return &Age{a.with(files), a.opts, a.keys} }
 
 // Path is where the value lies, relative to the repository.
 func (a *Age) Path(ref Ref) (string, error) {
@@ -232,7 +234,7 @@ func (a *Age) RecoveryKeyPath() string { return "" }
 
 // Links gives nothing but what lies beside a secret that goes: the note of its
 // readers. [Seal] writes it.
-func (a *Age) Links(ref Ref, recipients []string) ([]File, error) {
+func (a *Age) Links(ref Ref, recipients []string) ([]repository.File, error) {
 	if len(recipients) > 0 || !ref.Secret {
 		return nil, nil
 	}
@@ -243,7 +245,7 @@ func (a *Age) Links(ref Ref, recipients []string) ([]File, error) {
 	if there, err := a.isFile(note); err != nil || !there {
 		return nil, err
 	}
-	return []File{{Path: note, Gone: true}}, nil
+	return []repository.File{{Path: note, Gone: true}}, nil
 }
 
 // Survey looks at all folders of the layout. The error is about looking.

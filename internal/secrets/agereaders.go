@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // NoRecipientsError says that the flake names nobody who could read the key of a
@@ -209,7 +211,7 @@ func (a *Age) readers(ref Ref) ([]string, error) {
 
 // seal encrypts a value and notes who reads it, unless that is the machine alone
 // that it belongs to.
-func (a *Age) seal(ctx context.Context, ref Ref, plain []byte, recipients []string) ([]File, error) {
+func (a *Age) seal(ctx context.Context, ref Ref, plain []byte, recipients []string) ([]repository.File, error) {
 	file, err := a.Path(ref)
 	if err != nil {
 		return nil, err
@@ -225,7 +227,7 @@ func (a *Age) seal(ctx context.Context, ref Ref, plain []byte, recipients []stri
 				return nil, fmt.Errorf("%s: %w", ref, err)
 			}
 			stale, err := a.Links(ref, nil)
-			return append([]File{{Path: file, Data: data}}, stale...), err
+			return append([]repository.File{{Path: file, Data: data}}, stale...), err
 		}
 	}
 	lines := normalizeRecipients(recipients)
@@ -237,7 +239,7 @@ func (a *Age) seal(ctx context.Context, ref Ref, plain []byte, recipients []stri
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
-	return []File{
+	return []repository.File{
 		{Path: file, Data: data},
 		{Path: file + noteSuffix, Data: []byte(strings.Join(lines, "\n") + "\n")},
 	}, nil

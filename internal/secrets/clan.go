@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path"
 	"slices"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Clan is the layout of clan-core, whose program reads and writes the same files:
@@ -66,7 +68,7 @@ func OpenClan(dir string, o ClanOptions) (*Clan, error) {
 }
 
 // With is the layout as it will be once the files are written.
-func (c *Clan) With(files []File) Layout { return &Clan{people{c.with(files)}, c.opts} }
+func (c *Clan) With(files []repository.File) Layout { return &Clan{people{c.with(files)}, c.opts} }
 
 // Path is where the value lies, relative to the repository.
 func (c *Clan) Path(ref Ref) (string, error) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // clanRepo is a repository as clan makes it, with keys for everybody in it.
@@ -42,7 +44,7 @@ func (r *clanRepo) holder(name, public string) {
 // link makes a link to sops/KIND/NAME as clan does.
 func (r *clanRepo) link(folder, holder string) {
 	r.t.Helper()
-	apply(r.t, r.dir, []File{{Path: path.Join(folder, holder), Link: linkTo(path.Join(folder, path.Dir(holder)), path.Dir(holder), path.Base(holder))}})
+	apply(r.t, r.dir, []repository.File{{Path: path.Join(folder, holder), Link: linkTo(path.Join(folder, path.Dir(holder)), path.Dir(holder), path.Base(holder))}})
 }
 
 func (r *clanRepo) as(holder string) *clanRepo {
@@ -366,7 +368,7 @@ func TestWith(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := []File{
+	files := []repository.File{
 		{Path: "sops/users/carol/key.json", Data: keys},
 		{Path: "sops/users/bob/key.json", Gone: true},
 		{Path: "vars/shared/g/f/users/carol", Link: "../../../../../sops/users/carol"},

@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // linkSet are the names that lie, or are to lie, as links beside a secret, by
@@ -28,7 +30,7 @@ func (c *Clan) linked(ref Ref) (linkSet, error) {
 // Links gives what must be written or removed so that the links beside a secret
 // name those who read it. What is right stays as it is, as far as it can be told
 // from keys: when two users have one key, the one that is linked goes on to be.
-func (c *Clan) Links(ref Ref, recipients []string) ([]File, error) {
+func (c *Clan) Links(ref Ref, recipients []string) ([]repository.File, error) {
 	dir, err := c.dir(ref)
 	if err != nil {
 		return nil, err
@@ -41,11 +43,11 @@ func (c *Clan) Links(ref Ref, recipients []string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var files []File
+	var files []repository.File
 	for _, kind := range []string{linkMachines, linkUsers, linkGroups} {
 		slices.Sort(after[kind])
 		for _, name := range slices.Compact(after[kind]) {
-			file := File{Path: path.Join(dir, kind, name), Link: linkTo(path.Join(dir, kind), kind, name)}
+			file := repository.File{Path: path.Join(dir, kind, name), Link: linkTo(path.Join(dir, kind), kind, name)}
 			if target, err := c.readLink(file.Path); err != nil && !isMissing(err) {
 				return nil, err
 			} else if target != file.Link {
@@ -54,7 +56,7 @@ func (c *Clan) Links(ref Ref, recipients []string) ([]File, error) {
 		}
 		for _, name := range before[kind] {
 			if !slices.Contains(after[kind], name) {
-				files = append(files, File{Path: path.Join(dir, kind, name), Gone: true})
+				files = append(files, repository.File{Path: path.Join(dir, kind, name), Gone: true})
 			}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Linked are the names beside a secret: who is to read it.
@@ -59,7 +61,7 @@ func (c *Clan) KeysOf(who Linked) (keys []string, err error) {
 
 // Link gives the links to them that a secret lacks. It is not yet readable for
 // them: [Regrant] it.
-func (c *Clan) Link(ref Ref, who Linked) (files []File, err error) {
+func (c *Clan) Link(ref Ref, who Linked) (files []repository.File, err error) {
 	dir, err := c.dir(ref)
 	if err != nil {
 		return nil, err
@@ -69,7 +71,7 @@ func (c *Clan) Link(ref Ref, who Linked) (files []File, err error) {
 			if err := checkName(strings.TrimSuffix(kind, "s"), name); err != nil {
 				return nil, err
 			}
-			file := File{Path: path.Join(dir, kind, name), Link: linkTo(path.Join(dir, kind), kind, name)}
+			file := repository.File{Path: path.Join(dir, kind, name), Link: linkTo(path.Join(dir, kind), kind, name)}
 			if target, err := c.readLink(file.Path); err != nil && !isMissing(err) {
 				return nil, err
 			} else if target != file.Link {
@@ -82,7 +84,7 @@ func (c *Clan) Link(ref Ref, who Linked) (files []File, err error) {
 
 // Unlink gives the links to them that a secret has, as gone. It is still readable
 // for them: [Revoke] it.
-func (c *Clan) Unlink(ref Ref, who Linked) (files []File, err error) {
+func (c *Clan) Unlink(ref Ref, who Linked) (files []repository.File, err error) {
 	dir, err := c.dir(ref)
 	if err != nil {
 		return nil, err
@@ -91,7 +93,7 @@ func (c *Clan) Unlink(ref Ref, who Linked) (files []File, err error) {
 	for _, kind := range []string{linkMachines, linkUsers, linkGroups} {
 		for _, name := range sortedNames(who.kinds()[kind]) {
 			if slices.Contains(there[kind], name) {
-				files = append(files, File{Path: path.Join(dir, kind, name), Gone: true})
+				files = append(files, repository.File{Path: path.Join(dir, kind, name), Gone: true})
 			}
 		}
 	}
@@ -100,7 +102,7 @@ func (c *Clan) Unlink(ref Ref, who Linked) (files []File, err error) {
 
 // Rename gives what gives a secret without a generator another name. The envelope
 // and its links stay as they are.
-func (c *Clan) Rename(from, to string) ([]File, error) {
+func (c *Clan) Rename(from, to string) ([]repository.File, error) {
 	before, after := PlainRef(from), PlainRef(to)
 	file, err := c.Path(after)
 	if err != nil {
@@ -119,7 +121,7 @@ func (c *Clan) Rename(from, to string) ([]File, error) {
 		return nil, err
 	}
 	gone, err := Remove(c, before)
-	return slices.Concat([]File{{Path: file, Data: envelope}}, links, gone), err
+	return slices.Concat([]repository.File{{Path: file, Data: envelope}}, links, gone), err
 }
 
 // SecretRef names what lies below a name in sops/secrets: a secret without a

@@ -9,7 +9,7 @@
 //   - Bytes are exact. What is encrypted comes back as it was: empty, binary,
 //     with or without a final newline.
 //   - It reads and never writes. Everything that is to change is returned as
-//     [File] values, for the transaction of package vars to put in place.
+//     [repository.File] values, for a [repository.Transaction] to put in place.
 //   - Plaintext and private keys live in memory only; no error, warning or log
 //     line contains any.
 //   - Nothing is taken from the process environment: identities are loaded from

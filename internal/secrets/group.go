@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"slices"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Group is a named set of readers.
@@ -45,7 +47,7 @@ func (g Group) has(m Member) bool {
 // JoinGroup gives the link that makes somebody a member of a group, which need
 // not exist; nothing if they are. The secrets of the group are not yet readable
 // for them: [Rewrap] them.
-func JoinGroup(l Layout, group string, m Member) ([]File, error) {
+func JoinGroup(l Layout, group string, m Member) ([]repository.File, error) {
 	switch l.(type) {
 	case *Clan:
 	case *Age:
@@ -66,12 +68,12 @@ func JoinGroup(l Layout, group string, m Member) ([]File, error) {
 		return nil, nil
 	}
 	folder := path.Join(groupsDir, group, m.kind())
-	return []File{{Path: path.Join(folder, m.Name), Link: linkTo(folder, m.kind(), m.Name)}}, nil
+	return []repository.File{{Path: path.Join(folder, m.Name), Link: linkTo(folder, m.kind(), m.Name)}}, nil
 }
 
 // LeaveGroup gives the link by which somebody is in a group, as gone. The secrets
 // of the group are still readable for them: [Reencrypt] them.
-func LeaveGroup(l Layout, group string, m Member) ([]File, error) {
+func LeaveGroup(l Layout, group string, m Member) ([]repository.File, error) {
 	groups, err := l.Groups()
 	if err != nil {
 		return nil, err
@@ -79,15 +81,15 @@ func LeaveGroup(l Layout, group string, m Member) ([]File, error) {
 	if !slices.ContainsFunc(groups, func(g Group) bool { return g.Name == group && g.has(m) }) {
 		return nil, fmt.Errorf("%s is not in a group %s: see `fleet vars keys list`", m, group)
 	}
-	return []File{{Path: path.Join(groupsDir, group, m.kind(), m.Name), Gone: true}}, nil
+	return []repository.File{{Path: path.Join(groupsDir, group, m.kind(), m.Name), Gone: true}}, nil
 }
 
 // leaveGroups gives the links by which a user is in groups, as gone.
-func leaveGroups(l Layout, user string) (files []File, err error) {
+func leaveGroups(l Layout, user string) (files []repository.File, err error) {
 	groups, err := l.Groups()
 	for _, group := range groups {
 		if m := (Member{Name: user}); group.has(m) {
-			files = append(files, File{Path: path.Join(groupsDir, group.Name, m.kind(), user), Gone: true})
+			files = append(files, repository.File{Path: path.Join(groupsDir, group.Name, m.kind(), user), Gone: true})
 		}
 	}
 	return files, err

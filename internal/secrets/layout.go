@@ -1,6 +1,10 @@
 package secrets
 
-import "path"
+import (
+	"path"
+
+	"github.com/crs58/fleet/internal/repository"
+)
 
 // Ref names one value of a fleet, or with [KeyRef] and [PlainRef] another
 // encrypted file. It can be the key of a map.
@@ -45,18 +49,6 @@ func (r Ref) String() string {
 	return machine + "/" + r.Generator + "/" + r.File
 }
 
-// File is a file that is to be written, mode 0644, or that is to go. Path is
-// relative to the repository and uses slashes.
-type File struct {
-	Path string
-	Data []byte
-	// Link makes it a symbolic link to there, relative to its folder, in place of Data.
-	Link string
-	// Gone says that the file is to be removed, with its folder if it was the
-	// last in it.
-	Gone bool
-}
-
 // Layout says where the values and keys of a fleet lie in its repository, and
 // who is to read them. Missing things are reported as [fs.ErrNotExist]. Names
 // that cannot be part of a path are a [NameError].
@@ -94,7 +86,7 @@ type Layout interface {
 	// Links gives what must be written or removed so that the links beside a
 	// secret name those who read it, for nobody that there are none; nothing in a
 	// layout without links.
-	Links(ref Ref, recipients []string) ([]File, error)
+	Links(ref Ref, recipients []string) ([]repository.File, error)
 
 	// Machines are the names of all machines that have a key in the repository,
 	// be it only a public or only a private one, sorted.
@@ -124,7 +116,7 @@ type Layout interface {
 	Survey() (*Survey, error)
 
 	// With is the layout as it will be once the files are written.
-	With(files []File) Layout
+	With(files []repository.File) Layout
 
 	// Close releases the repository.
 	Close() error

@@ -9,13 +9,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // EnsureMachineKey gives the public key of a machine and, if it has none yet,
 // makes one: the files are then its key.json and its private key, encrypted to
 // the administrators. A machine with a key.json and no private key brought its
 // key itself; that is fine, and nothing is made.
-func EnsureMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (Holder, []File, error) {
+func EnsureMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (Holder, []repository.File, error) {
 	holder, err := l.Machine(machine)
 	if err == nil || !errors.Is(err, ErrNoMachineKey) {
 		return holder, nil, err
@@ -37,7 +39,7 @@ func EnsureMachineKey(ctx context.Context, l Layout, machine string, now time.Ti
 // key.json and its private key, encrypted to the administrators. Its secrets are
 // not yet readable with it: [Reencrypt] them. A machine that brought its key
 // itself gives [fs.ErrNotExist].
-func NewMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (before, after Holder, files []File, err error) {
+func NewMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (before, after Holder, files []repository.File, err error) {
 	if before, err = l.Machine(machine); err != nil {
 		return before, after, nil, err
 	}
@@ -48,7 +50,7 @@ func NewMachineKey(ctx context.Context, l Layout, machine string, now time.Time)
 	return before, after, files, err
 }
 
-func newMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (Holder, []File, error) {
+func newMachineKey(ctx context.Context, l Layout, machine string, now time.Time) (Holder, []repository.File, error) {
 	keyPath, err := l.MachineKeyPath(machine)
 	if err != nil {
 		return Holder{}, nil, err
@@ -69,7 +71,7 @@ func newMachineKey(ctx context.Context, l Layout, machine string, now time.Time)
 	if err != nil {
 		return Holder{}, nil, fmt.Errorf("make a key for machine %s: %w", machine, err)
 	}
-	return holder, append([]File{{Path: keyPath, Data: announced}}, sealed...), nil
+	return holder, append([]repository.File{{Path: keyPath, Data: announced}}, sealed...), nil
 }
 
 // keyPaths are the files with the two halves of a machine's key.

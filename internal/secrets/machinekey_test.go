@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 func TestEnsureMachineKey(t *testing.T) {
 	admin := newKeyPair(t)
-	layout, dir := repository(t, admin.public)
+	layout, dir := newRepository(t, admin.public)
 	if _, err := layout.Machine("cinnabar"); !errors.Is(err, ErrNoMachineKey) {
 		t.Errorf("error: %v", err)
 	}
@@ -48,7 +50,7 @@ func TestEnsureMachineKey(t *testing.T) {
 func TestMachineKeyTrouble(t *testing.T) {
 	admin := newKeyPair(t)
 	setup := func(t *testing.T) (*Native, string) {
-		layout, dir := repository(t, admin.public)
+		layout, dir := newRepository(t, admin.public)
 		_, files, err := EnsureMachineKey(t.Context(), layout, "cinnabar", testTime)
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +97,7 @@ func TestMachineKeyTrouble(t *testing.T) {
 	})
 	t.Run("something else in its place", func(t *testing.T) {
 		layout, dir := setup(t)
-		apply(t, dir, []File{{Path: "sops/keys/cinnabar", Data: encrypt(t, []byte("swordfish"), admin.public)}})
+		apply(t, dir, []repository.File{{Path: "sops/keys/cinnabar", Data: encrypt(t, []byte("swordfish"), admin.public)}})
 		_, err := MachinePrivateKey(t.Context(), layout, "cinnabar", admin.ids)
 		if err == nil || strings.Contains(err.Error(), "swordfish") {
 			t.Errorf("error: %v", err)

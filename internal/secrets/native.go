@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Native is the layout of a repository made by `fleet init`:
@@ -42,7 +44,7 @@ func OpenNative(dir string) (*Native, error) {
 }
 
 // With is the layout as it will be once the files are written.
-func (n *Native) With(files []File) Layout { return &Native{people{n.with(files)}} }
+func (n *Native) With(files []repository.File) Layout { return &Native{people{n.with(files)}} }
 
 // Path is where the value lies, relative to the repository.
 func (n *Native) Path(ref Ref) (string, error) {

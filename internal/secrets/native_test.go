@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
-// repository is a native layout in a temporary directory, with administrators.
-func repository(t testing.TB, admins ...string) (*Native, string) {
+// newRepository is a native layout in a temporary directory, with administrators.
+func newRepository(t testing.TB, admins ...string) (*Native, string) {
 	t.Helper()
 	dir := t.TempDir()
 	layout, err := OpenNative(dir)
@@ -31,8 +33,8 @@ func repository(t testing.TB, admins ...string) (*Native, string) {
 	return layout, dir
 }
 
-// apply puts files in place, which is the work of package vars.
-func apply(t testing.TB, dir string, files []File) {
+// apply puts files in place, which is the work of package repository.
+func apply(t testing.TB, dir string, files []repository.File) {
 	t.Helper()
 	for _, file := range files {
 		path := filepath.Join(dir, filepath.FromSlash(file.Path))
@@ -57,7 +59,7 @@ func apply(t testing.TB, dir string, files []File) {
 }
 
 func TestNativePaths(t *testing.T) {
-	layout, _ := repository(t)
+	layout, _ := newRepository(t)
 	for _, test := range []struct {
 		ref  Ref
 		want string
@@ -83,7 +85,7 @@ func TestNativePaths(t *testing.T) {
 }
 
 func TestHostileNames(t *testing.T) {
-	layout, _ := repository(t)
+	layout, _ := newRepository(t)
 	long := strings.Repeat("x", 200)
 	for _, name := range []string{
 		"", ".", "..", "../x", "a/b", "/etc/passwd", "a/../../b", `a\b`, ".git", ".validation-hash", "a\x00b", "a\nb",
@@ -117,7 +119,7 @@ func second[T any](_ T, err error) error { return err }
 func TestLinksThatLeadOut(t *testing.T) {
 	outside := t.TempDir()
 	put(t, outside, "g/f", "not yours", 0o644)
-	layout, dir := repository(t)
+	layout, dir := newRepository(t)
 	facts := filepath.Join(dir, "sops/machines/m/facts")
 	if err := os.MkdirAll(filepath.Dir(facts), 0o755); err != nil {
 		t.Fatal(err)
@@ -138,7 +140,7 @@ func TestLinksThatLeadOut(t *testing.T) {
 }
 
 func TestNativeList(t *testing.T) {
-	layout, dir := repository(t, aliceKey)
+	layout, dir := newRepository(t, aliceKey)
 	if refs, err := layout.List(); err != nil || len(refs) != 0 {
 		t.Errorf("a new repository holds %v (%v)", refs, err)
 	}
@@ -154,7 +156,7 @@ func TestNativeList(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		apply(t, dir, []File{{Path: path}})
+		apply(t, dir, []repository.File{{Path: path}})
 	}
 	for _, junk := range []string{
 		"sops/machines/cinnabar/facts/ssh/.validation-hash", "sops/machines/cinnabar/facts/.DS_Store", "sops/machines/cinnabar/key.json",
@@ -185,7 +187,7 @@ func TestNativeList(t *testing.T) {
 }
 
 func TestNativeHash(t *testing.T) {
-	layout, dir := repository(t)
+	layout, dir := newRepository(t)
 	if hash, err := layout.Hash("m", "g"); hash != "" || err != nil {
 		t.Errorf("%q, %v", hash, err)
 	}
@@ -197,7 +199,7 @@ func TestNativeHash(t *testing.T) {
 
 func TestWanted(t *testing.T) {
 	alice, bob, recovery, first, second := newKeyPair(t), newKeyPair(t), newKeyPair(t), newKeyPair(t), newKeyPair(t)
-	layout, dir := repository(t, alice.public, bob.public)
+	layout, dir := newRepository(t, alice.public, bob.public)
 	holder := func(name string, key keyPair) Holder { return Holder{Name: name, Keys: []Key{{key.public, "age"}}} }
 	both := []Holder{holder("first", first), holder("second", second)}
 	check := func(ref Ref, machines []Holder, want ...keyPair) {
@@ -236,7 +238,7 @@ func TestWanted(t *testing.T) {
 }
 
 func TestNoAdmin(t *testing.T) {
-	layout, _ := repository(t)
+	layout, _ := newRepository(t)
 	if _, err := layout.Wanted(Ref{"", "g", "f", true}, nil); !errors.Is(err, ErrNoAdmin) {
 		t.Errorf("error: %v", err)
 	}
@@ -247,7 +249,7 @@ func TestNoAdmin(t *testing.T) {
 
 func TestBrokenUser(t *testing.T) {
 	for name, content := range map[string]string{"no JSON": "[", "empty": "", "absent": "-"} {
-		layout, dir := repository(t, aliceKey)
+		layout, dir := newRepository(t, aliceKey)
 		if name == "absent" {
 			put(t, dir, "sops/users/bob/README", "", 0o644)
 		} else {
@@ -260,7 +262,7 @@ func TestBrokenUser(t *testing.T) {
 }
 
 func TestAddUserKey(t *testing.T) {
-	layout, dir := repository(t)
+	layout, dir := newRepository(t)
 	steps := []struct {
 		key  string
 		want int
@@ -286,7 +288,7 @@ func TestAddUserKey(t *testing.T) {
 
 func TestSealOpen(t *testing.T) {
 	admin, first, second := newKeyPair(t), newKeyPair(t), newKeyPair(t)
-	layout, dir := repository(t, admin.public)
+	layout, dir := newRepository(t, admin.public)
 	machines := []Holder{{"first", []Key{{first.public, "age"}}}, {"second", []Key{{second.public, "age"}}}}
 	ref, public := Ref{"", "ca", "key", true}, Ref{"", "ca", "cert", false}
 

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"path"
 	"slices"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Links are none here: who reads what is a rule, and needs no note.
-func (n *Native) Links(Ref, []string) ([]File, error) { return nil, nil }
+func (n *Native) Links(Ref, []string) ([]repository.File, error) { return nil, nil }
 
 // Groups are none here: every administrator reads everything.
 func (n *Native) Groups() ([]Group, error) { return nil, nil }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // sealer is a layout whose encrypted files are no sops files.
 type sealer interface {
 	// seal encrypts a value, and notes its recipients where that is needed.
-	seal(ctx context.Context, ref Ref, plain []byte, recipients []string) ([]File, error)
+	seal(ctx context.Context, ref Ref, plain []byte, recipients []string) ([]repository.File, error)
 	open(ctx context.Context, ref Ref, ids *Identities) ([]byte, error)
 	readers(ref Ref) ([]string, error)
 	// pair is the new key of a machine as its two files hold it.
@@ -19,10 +21,10 @@ type sealer interface {
 // Seal gives the files that hold a value: encrypted to [Layout.Wanted] and
 // [Layout.AdminRecipients] if the value is secret, as it is otherwise. machines
 // are as for Wanted.
-func Seal(ctx context.Context, l Layout, ref Ref, plain []byte, machines []Holder, now time.Time) ([]File, error) {
+func Seal(ctx context.Context, l Layout, ref Ref, plain []byte, machines []Holder, now time.Time) ([]repository.File, error) {
 	if !ref.Secret {
 		path, err := l.Path(ref)
-		return []File{{Path: path, Data: plain}}, err
+		return []repository.File{{Path: path, Data: plain}}, err
 	}
 	recipients, err := l.Wanted(ref, machines)
 	if err != nil {
@@ -45,7 +47,7 @@ func Seal(ctx context.Context, l Layout, ref Ref, plain []byte, machines []Holde
 
 // Place gives the files that put a sops envelope for these recipients in its
 // place.
-func Place(l Layout, ref Ref, envelope []byte, recipients []string) ([]File, error) {
+func Place(l Layout, ref Ref, envelope []byte, recipients []string) ([]repository.File, error) {
 	path, err := l.Path(ref)
 	if err != nil {
 		return nil, err
@@ -54,17 +56,17 @@ func Place(l Layout, ref Ref, envelope []byte, recipients []string) ([]File, err
 	if err != nil {
 		return nil, fmt.Errorf("the links of %s: %w", ref, err)
 	}
-	return append([]File{{Path: path, Data: envelope}}, links...), nil
+	return append([]repository.File{{Path: path, Data: envelope}}, links...), nil
 }
 
 // Remove gives what removes a value, with what lies beside it.
-func Remove(l Layout, ref Ref) ([]File, error) {
+func Remove(l Layout, ref Ref) ([]repository.File, error) {
 	path, err := l.Path(ref)
 	if err != nil {
 		return nil, err
 	}
 	links, err := l.Links(ref, nil)
-	return append([]File{{Path: path, Gone: true}}, links...), err
+	return append([]repository.File{{Path: path, Gone: true}}, links...), err
 }
 
 // Open gives the plain bytes of a value that exists.
@@ -96,7 +98,7 @@ func Readers(l Layout, ref Ref) ([]string, error) {
 
 // Regrant gives what makes exactly these recipients read a secret that exists.
 // The value stays, and so does the data key: it is for adding readers.
-func Regrant(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities) ([]File, error) {
+func Regrant(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities) ([]repository.File, error) {
 	return again(ctx, l, ref, recipients, ids, func(envelope []byte) ([]byte, error) {
 		return Rewrap(ctx, envelope, recipients, ids)
 	})
@@ -104,13 +106,13 @@ func Regrant(ctx context.Context, l Layout, ref Ref, recipients []string, ids *I
 
 // Revoke is Regrant with a new data key: it is for taking readers out, who know
 // the old one. See [Reencrypt].
-func Revoke(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities, now time.Time) ([]File, error) {
+func Revoke(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities, now time.Time) ([]repository.File, error) {
 	return again(ctx, l, ref, recipients, ids, func(envelope []byte) ([]byte, error) {
 		return Reencrypt(ctx, envelope, recipients, ids, now)
 	})
 }
 
-func again(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities, envelope func([]byte) ([]byte, error)) ([]File, error) {
+func again(ctx context.Context, l Layout, ref Ref, recipients []string, ids *Identities, envelope func([]byte) ([]byte, error)) ([]repository.File, error) {
 	if s, ok := l.(sealer); ok {
 		plain, err := Open(ctx, l, ref, ids)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestSurvey(t *testing.T) {
-	layout, dir := repository(t)
+	layout, dir := newRepository(t)
 	s, err := layout.Survey()
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Admission says how whoever holds a key becomes an administrator.
@@ -18,7 +20,7 @@ func Admission(l Layout) string {
 // AddUserKey gives the key.json of an administrator with the public key added,
 // or nothing if it is already there. Secrets that exist are not yet readable
 // with it: [Rewrap] them.
-func AddUserKey(l Layout, user, public string) ([]File, error) {
+func AddUserKey(l Layout, user, public string) ([]repository.File, error) {
 	file, err := l.UserKeyPath(user)
 	if err != nil {
 		return nil, err
@@ -44,14 +46,14 @@ func AddUserKey(l Layout, user, public string) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []File{{Path: file, Data: data}}, nil
+	return []repository.File{{Path: file, Data: data}}, nil
 }
 
 // RemoveUserKey gives what becomes of an administrator without one of his keys,
 // or without him if public is empty (the first file is his key.json), and the age
 // keys that he loses. Secrets that exist are still readable with them:
 // [Reencrypt] them.
-func RemoveUserKey(l Layout, user, public string) ([]File, []string, error) {
+func RemoveUserKey(l Layout, user, public string) ([]repository.File, []string, error) {
 	file, err := l.UserKeyPath(user)
 	if err != nil {
 		return nil, nil, err
@@ -73,19 +75,19 @@ func RemoveUserKey(l Layout, user, public string) ([]File, []string, error) {
 		return nil, nil, fmt.Errorf("this is no key of administrator %s, whose are: %s", user, strings.Join(users[i].Recipients(), ", "))
 	case len(kept) == 0:
 		files, err := leaveGroups(l, user)
-		return append([]File{{Path: file, Gone: true}}, files...), users[i].Recipients(), err
+		return append([]repository.File{{Path: file, Gone: true}}, files...), users[i].Recipients(), err
 	}
 	data, err := FormatKeys(kept)
 	if err != nil {
 		return nil, nil, err
 	}
 	lost := slices.DeleteFunc(users[i].Recipients(), func(key string) bool { return key != public })
-	return []File{{Path: file, Data: data}}, lost, nil
+	return []repository.File{{Path: file, Data: data}}, lost, nil
 }
 
 // SetRecoveryKey gives the key.json of the recovery key, or nothing if it is
 // that already. Another one that is there is not replaced.
-func SetRecoveryKey(l Layout, public string) ([]File, error) {
+func SetRecoveryKey(l Layout, public string) ([]repository.File, error) {
 	if l.RecoveryKeyPath() == "" {
 		return nil, ErrInFlake
 	}
@@ -103,5 +105,5 @@ func SetRecoveryKey(l Layout, public string) ([]File, error) {
 		return nil, errors.New("there is a recovery key already: `fleet vars keys remove --recovery` removes it")
 	}
 	data, err := FormatKeys([]Key{{PublicKey: public, Type: "age"}})
-	return []File{{Path: l.RecoveryKeyPath(), Data: data}}, err
+	return []repository.File{{Path: l.RecoveryKeyPath(), Data: data}}, err
 }

@@ -10,13 +10,15 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // worktree is the folder of a repository as it will be once some files are written.
 // Nothing in it is read through a link that leads out.
 type worktree struct {
 	root    *os.Root
-	pending map[string]File // by path
+	pending map[string]repository.File // by path
 }
 
 func openWorktree(dir string) (worktree, error) {
@@ -28,8 +30,8 @@ func openWorktree(dir string) (worktree, error) {
 func (t worktree) Close() error { return t.root.Close() }
 
 // with is the tree with more files written.
-func (t worktree) with(files []File) worktree {
-	pending := make(map[string]File, len(t.pending)+len(files))
+func (t worktree) with(files []repository.File) worktree {
+	pending := make(map[string]repository.File, len(t.pending)+len(files))
 	for name, file := range t.pending {
 		pending[name] = file
 	}
@@ -131,7 +133,7 @@ func (t worktree) readDir(dir, kind string) ([]string, error) {
 			names = append(names, entry.Name())
 		}
 	}
-	return t.amend(dir, names, func(file File, below bool) bool {
+	return t.amend(dir, names, func(file repository.File, below bool) bool {
 		return file.Link == "" && below == (kind != "file")
 	}), nil
 }
@@ -163,12 +165,12 @@ func (t worktree) links(dir string) ([]string, error) {
 			names = append(names, entry.Name())
 		}
 	}
-	return t.amend(dir, names, func(file File, below bool) bool { return file.Link != "" && !below }), nil
+	return t.amend(dir, names, func(file repository.File, below bool) bool { return file.Link != "" && !below }), nil
 }
 
 // amend adds to the names in a directory those of pending files that fit, below
 // telling that they lie deeper, and takes away those that go.
-func (t worktree) amend(dir string, names []string, fits func(file File, below bool) bool) []string {
+func (t worktree) amend(dir string, names []string, fits func(file repository.File, below bool) bool) []string {
 	for name, file := range t.pending {
 		rest, in := strings.CutPrefix(name, dir+"/")
 		if !in {

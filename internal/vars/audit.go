@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -43,7 +44,7 @@ func (f *Fleet) Audit(ctx context.Context, whole bool) (*Audit, error) {
 	for _, damaged := range survey.Damaged {
 		a.add(nil, damaged.Path, damaged.Err.Error(), "restore it from git")
 	}
-	r, err := openRepo(ctx, f.Root, f.Env)
+	r, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return nil, err
 	}
@@ -76,13 +77,13 @@ func (a *Audit) add(machines []string, value, problem, mend string) {
 
 // auditLeftovers finds what an interrupted run has left: with its journal it can
 // be completed, without it staged files only lie around.
-func (f *Fleet) auditLeftovers(a *Audit, r *repo, survey *secrets.Survey) {
-	if _, err := os.Stat(r.journalFile()); err == nil {
+func (f *Fleet) auditLeftovers(a *Audit, r *repository.Repository, survey *secrets.Survey) {
+	if r.Interrupted() {
 		a.add(nil, "", "a run that changes values was interrupted, or is still at it", "run `fleet vars fix`, which completes it")
 		return
 	}
 	for _, file := range survey.Hidden {
-		if strings.HasSuffix(file, stageSuffix) {
+		if repository.Staged(file) {
 			a.add(nil, file, "an interrupted run has left it", "run `rm "+file+"`")
 		}
 	}

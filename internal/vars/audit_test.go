@@ -202,7 +202,7 @@ func TestAudit(t *testing.T) {
 			name: "a journal",
 			damage: func(w *world) {
 				w.write("sops/machines/electrum/secrets/zfs/.key.fleet-new", "{}")
-				w.write(".git/fleet/vars-journal.json", `{"phase": "staging", "files": [{"stage": "sops/machines/electrum/secrets/zfs/.key.fleet-new", "final": "sops/machines/electrum/secrets/zfs/key"}]}`)
+				w.write(".git/fleet/journal.json", `{"phase": "staging", "files": [{"stage": "sops/machines/electrum/secrets/zfs/.key.fleet-new", "final": "sops/machines/electrum/secrets/zfs/key"}]}`)
 			},
 			want: []string{"a run that changes values was interrupted, or is still at it; run `fleet vars fix`"},
 		},

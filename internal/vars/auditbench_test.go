@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -15,7 +16,7 @@ import (
 func BenchmarkAudit(b *testing.B) {
 	w := newWorld(b, nil)
 	w.keyJSON("sops/recovery/key.json")
-	place := func(files []secrets.File, err error) {
+	place := func(files []repository.File, err error) {
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // ChangeOptions is how keys are changed, and secrets without a generator. These
@@ -23,8 +23,8 @@ type ChangeOptions struct {
 
 // change is what is to be written, all at once.
 type change struct {
-	repo    *repo
-	files   []secrets.File
+	repo    *repository.Repository
+	files   []repository.File
 	message string // of the commit
 	// keep is called before anything is written; it may be nil.
 	keep func() error
@@ -43,21 +43,21 @@ func (c *change) paths() []string {
 }
 
 // apply has a change planned under the lock and makes it in one transaction. In
-// a dry run it is only planned. placed is as for [transactor.apply].
+// a dry run it is only planned. placed is as for [repository.Transaction.Apply].
 func (f *Fleet) apply(ctx context.Context, o ChangeOptions, c *change, plan func() error) (placed bool, err error) {
-	if c.repo, err = openRepo(ctx, f.Root, f.Env); err != nil {
+	if c.repo, err = repository.Open(ctx, f.Root, f.Env); err != nil {
 		return false, err
 	}
 	if o.DryRun {
 		err := plan()
 		return err == nil, err
 	}
-	t, done, err := c.repo.begin(ctx, o.Limits.withDefaults(), nil)
+	t, err := c.repo.Begin(ctx, o.Limits.withDefaults().Lock, nil)
 	if err != nil {
 		return false, err
 	}
-	defer done()
-	c.recovered = t.recovered
+	defer t.Close()
+	c.recovered = t.Recovered
 	if err := plan(); err != nil {
 		return false, err
 	}
@@ -73,5 +73,5 @@ func (f *Fleet) apply(ctx context.Context, o ChangeOptions, c *change, plan func
 	if o.Commit {
 		message = c.message
 	}
-	return t.apply(c.files, message)
+	return t.Apply(c.files, message)
 }

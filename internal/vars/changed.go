@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // Date tells of every row that is present when its value was changed last: by
@@ -47,8 +49,8 @@ func (f *Fleet) Date(ctx context.Context, rows []Row) error {
 
 // dateByGit fills in the last commits of files that are as they were committed.
 func (f *Fleet) dateByGit(ctx context.Context, wanted map[string]time.Time) error {
-	r, err := openRepo(ctx, f.Root, f.Env)
-	if err != nil || r.gitDir == "" {
+	r, err := repository.Open(ctx, f.Root, f.Env)
+	if err != nil || !r.Tracked() {
 		return err
 	}
 	folders := append([]string{"--"}, foldersOf(wanted)...)
@@ -58,13 +60,13 @@ func (f *Fleet) dateByGit(ctx context.Context, wanted map[string]time.Time) erro
 	}
 	differing := make(chan result, 1)
 	go func() {
-		out, err := r.git(ctx, append([]string{"--literal-pathspecs", "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", "HEAD"}, folders...)...)
+		out, err := r.Git(ctx, append([]string{"--literal-pathspecs", "diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", "HEAD"}, folders...)...)
 		differing <- result{out, err}
 	}()
 	walk, stop := context.WithCancel(ctx)
 	defer stop()
 	history := &historyReader{wanted: wanted, left: len(wanted), stop: stop}
-	err = r.stream(walk, nil, history, append([]string{
+	err = r.Stream(walk, history, append([]string{
 		"--literal-pathspecs", "-c", "log.showSignature=false", "log", "--format=%x01%ct", "--name-only", "-z", "--no-renames", "--diff-filter=AM", "--relative",
 	}, folders...)...)
 	uncommitted := <-differing

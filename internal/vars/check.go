@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -119,7 +120,7 @@ func (f *Fleet) restoreKeys(machine string) string {
 }
 
 // linkNames tells which links are missing and which are too many.
-func linkNames(links []secrets.File) string {
+func linkNames(links []repository.File) string {
 	var names []string
 	for _, link := range links {
 		what := "missing "

@@ -13,7 +13,7 @@
 //     built in runs in this process instead and needs no script; see package builtin.
 //   - All results of a run are switched at once, under a lock and with a
 //     journal: a crash leaves the old or the new state, which the next run
-//     completes; see journal.go. Pressing Ctrl-C changes nothing.
+//     completes; see package repository. Pressing Ctrl-C changes nothing.
 //   - A generator that fails takes along only what depends on it. What it was
 //     to be combined with keeps its old values, so that no mixed pair is left.
 //   - Plaintext of secrets is in memory and, while a script runs, in a private

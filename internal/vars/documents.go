@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -74,13 +75,13 @@ type documents struct {
 // documents looks once at every file of the repository that git tracks, or at
 // all where there is no git. What belongs to the layout of the values is left
 // out, links are not followed.
-func (f *Fleet) documents(ctx context.Context, r *repo) (*documents, error) {
+func (f *Fleet) documents(ctx context.Context, r *repository.Repository) (*documents, error) {
 	root, err := os.OpenRoot(f.Root)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	names, err := r.files(ctx, root)
+	names, err := documentFiles(ctx, r, root)
 	if err != nil {
 		return nil, fmt.Errorf("look for sops files: %w", err)
 	}
@@ -191,14 +192,14 @@ func readDocument(root *os.Root, name string) ([]byte, error) {
 	return data[:n], nil
 }
 
-// files are the names of all files that may hold somebody's secrets, sorted: in
+// documentFiles are the names of all files that may hold somebody's secrets, sorted: in
 // git those that it tracks, and the .sops.yaml at the top in any case.
-func (r *repo) files(ctx context.Context, root *os.Root) (names []string, err error) {
-	if r.gitDir == "" {
+func documentFiles(ctx context.Context, r *repository.Repository, root *os.Root) (names []string, err error) {
+	if !r.Tracked() {
 		names, err = allFiles(root)
 	} else {
 		var out string
-		out, err = r.git(ctx, "ls-files", "-z")
+		out, err = r.Git(ctx, "ls-files", "-z")
 		names = append(strings.FieldsFunc(out, func(c rune) bool { return c == 0 }), rulesName)
 	}
 	if err != nil {

@@ -7,12 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
 // auditDocuments looks at the sops files that are no values, and at what says
 // who is to read them.
-func (f *Fleet) auditDocuments(ctx context.Context, a *Audit, r *repo, survey *secrets.Survey) error {
+func (f *Fleet) auditDocuments(ctx context.Context, a *Audit, r *repository.Repository, survey *secrets.Survey) error {
 	docs, err := f.documents(ctx, r)
 	if err != nil {
 		return err

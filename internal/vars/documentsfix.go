@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
 // documents encrypts the sops files of people to whom their rules name. What is
 // damaged or has no usable rule, [Fleet.Audit] tells of.
-func (x *fixer) documents(ctx context.Context, r *repo) error {
+func (x *fixer) documents(ctx context.Context, r *repository.Repository) error {
 	docs, err := x.Fleet.documents(ctx, r)
 	if err != nil {
 		return err
@@ -44,7 +45,7 @@ func (x *fixer) documents(ctx context.Context, r *repo) error {
 		if err != nil {
 			err = fmt.Errorf("%s: %w", mend.Path, err)
 		}
-		x.add(mend, []secrets.File{{Path: mend.Path, Data: data}}, err, rotate)
+		x.add(mend, []repository.File{{Path: mend.Path, Data: data}}, err, rotate)
 	}
 	return nil
 }

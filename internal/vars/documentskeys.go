@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -146,7 +147,7 @@ func (c *keysChange) changeRules(file *rulesFile, step keyStep) error {
 	}
 	if after != file.rules {
 		file.rules = after
-		c.files = append(c.files, secrets.File{Path: file.path, Data: after.Bytes()})
+		c.files = append(c.files, repository.File{Path: file.path, Data: after.Bytes()})
 	}
 	return nil
 }
@@ -191,7 +192,7 @@ func (c *keysChange) placeDocument(d *document, data []byte, err error, step key
 	case err != nil:
 		return fmt.Errorf("nothing was changed: %s: %w", d.path, err)
 	}
-	c.files = append(c.files, secrets.File{Path: d.path, Data: data})
+	c.files = append(c.files, repository.File{Path: d.path, Data: data})
 	c.Reencrypted = append(c.Reencrypted, d.path)
 	if step.seen {
 		c.Rotate = append(c.Rotate, Seen{Value: d.path, Command: "sops " + d.path})

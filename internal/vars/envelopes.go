@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -55,7 +56,7 @@ func (f *Fleet) envelopes(ctx context.Context) (all []envelope, damaged []error,
 
 // reencrypt encrypts envelopes anew to whom wanted says. It is all or nothing:
 // one that does not open is an error that says what was to be done.
-func (f *Fleet) reencrypt(ctx context.Context, all []envelope, wanted func(envelope) []string, o ChangeOptions) (files []secrets.File, err error) {
+func (f *Fleet) reencrypt(ctx context.Context, all []envelope, wanted func(envelope) []string, o ChangeOptions) (files []repository.File, err error) {
 	var errs *multierror.Error
 	var locked []string
 	var lockedErr error

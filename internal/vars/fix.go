@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -72,7 +73,7 @@ type Rotation struct {
 // files that are no values are given to whom their rule in .sops.yaml names. The
 // error tells what could not be mended, the report what was nevertheless.
 func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
-	r, err := openRepo(ctx, f.Root, f.Env)
+	r, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +85,12 @@ func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
 		}
 		return fixed, x.errs.ErrorOrNil()
 	}
-	t, done, err := r.begin(ctx, opts.Limits.withDefaults(), nil)
+	t, err := r.Begin(ctx, opts.Limits.withDefaults().Lock, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	fixed.Recovered = t.recovered
+	defer t.Close()
+	fixed.Recovered = t.Recovered
 	x, err := f.fix(ctx, r, fixed, opts)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("interrupted, so nothing was changed: %w", err)
@@ -101,7 +102,7 @@ func (f *Fleet) Fix(ctx context.Context, opts FixOptions) (*Fixed, error) {
 	if opts.Commit {
 		message = fixed.message()
 	}
-	placed, err := t.apply(x.files, message)
+	placed, err := t.Apply(x.files, message)
 	if err != nil {
 		x.errs = multierror.Append(x.errs, err)
 	}
@@ -117,7 +118,7 @@ type fixer struct {
 	people *readers
 	fixed  *Fixed
 	now    time.Time
-	files  []secrets.File
+	files  []repository.File
 	errs   *multierror.Error
 	// locked are secrets that the keys at hand do not open.
 	locked    []string
@@ -126,7 +127,7 @@ type fixer struct {
 
 // fix finds out what is to be written. The errors of single secrets are in the
 // fixer; with err nothing may be written.
-func (f *Fleet) fix(ctx context.Context, r *repo, fixed *Fixed, opts FixOptions) (*fixer, error) {
+func (f *Fleet) fix(ctx context.Context, r *repository.Repository, fixed *Fixed, opts FixOptions) (*fixer, error) {
 	g, err := NewGraph(f.Machines)
 	if err != nil {
 		return nil, err
@@ -248,7 +249,7 @@ func (x *fixer) mend(ctx context.Context, m Mend, ref secrets.Ref, holders func(
 
 // add takes a secret that was encrypted anew into the work, unless err says that
 // it could not be. rotate is how to replace what somebody knows who is removed.
-func (x *fixer) add(m Mend, files []secrets.File, err error, rotate string) {
+func (x *fixer) add(m Mend, files []repository.File, err error, rotate string) {
 	if noKeyAtHand(err) {
 		x.locked, x.lockedErr = append(x.locked, m.String()), err
 		return

@@ -199,7 +199,7 @@ func TestFixRecovers(t *testing.T) {
 	const left = "sops/machines/electrum/secrets/zfs/.key.fleet-new"
 	w := drifting(t)
 	w.write(left, "{}")
-	w.write(".git/fleet/vars-journal.json", `{"phase": "staging", "files": [{"stage": "`+left+`", "final": "sops/machines/electrum/secrets/zfs/key"}]}`)
+	w.write(".git/fleet/journal.json", `{"phase": "staging", "files": [{"stage": "`+left+`", "final": "sops/machines/electrum/secrets/zfs/key"}]}`)
 	if fixed := w.fix(FixOptions{}); fixed.Recovered == "" {
 		t.Error("nothing was said of it")
 	}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -27,7 +27,7 @@ type Fleet struct {
 }
 
 // with is the fleet as it will be once the files are written.
-func (f *Fleet) with(files []secrets.File) *Fleet {
+func (f *Fleet) with(files []repository.File) *Fleet {
 	after := *f
 	after.Layout = f.Layout.With(files)
 	return &after
@@ -61,11 +61,11 @@ func (f *Fleet) Plan(ctx context.Context, req Request) (*Plan, error) {
 			p.Notes = append(p.Notes, "none of your keys is among those of the administrators, so you will not be able to read what is made; "+secrets.Admission(f.Layout))
 		}
 	}
-	r, err := openRepo(ctx, f.Root, f.Env)
+	r, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(r.journalFile()); err == nil {
+	if r.Interrupted() {
 		p.Notes = append(p.Notes, "a run was interrupted here; the next `fleet vars generate` completes it first")
 	}
 	return p, nil
@@ -103,48 +103,19 @@ func (f *Fleet) otherStore(p *Plan) error {
 // Recover completes what an interrupted run has left, and says what it did; ""
 // if there was nothing. It comes before [Fleet.Plan] in whatever changes values.
 func (f *Fleet) Recover(ctx context.Context, limits Limits) (string, error) {
-	r, err := openRepo(ctx, f.Root, f.Env)
+	r, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(r.journalFile()); err != nil {
+	if !r.Interrupted() {
 		return "", nil
 	}
-	t, done, err := r.begin(ctx, limits.withDefaults(), nil)
+	t, err := r.Begin(ctx, limits.withDefaults().Lock, nil)
 	if err != nil {
 		return "", err
 	}
-	defer done()
-	return t.recovered, nil
-}
-
-// begin takes the lock and completes what an interrupted run has left.
-func (r *repo) begin(ctx context.Context, limits Limits, step func(string) error) (*transactor, func(), error) {
-	unlock, err := lock(ctx, r.lockFile(), limits.Lock)
-	if err != nil {
-		return nil, nil, err
-	}
-	root, err := os.OpenRoot(r.root)
-	if err != nil {
-		unlock()
-		return nil, nil, err
-	}
-	done := func() {
-		_ = root.Close()
-		unlock()
-	}
-	// From here on an interruption must not stop half-way.
-	ctx = context.WithoutCancel(ctx)
-	t := &transactor{
-		root: root, journal: r.journalFile(), step: step,
-		track:  func(j journal) error { return r.track(ctx, j) },
-		commit: func(j journal) error { return r.commit(ctx, j) },
-	}
-	if t.recovered, err = t.recover(); err != nil {
-		done()
-		return nil, nil, err
-	}
-	return t, done, nil
+	defer t.Close()
+	return t.Recovered, nil
 }
 
 // situation looks at what is there of the generators of a graph.

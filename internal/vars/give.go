@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/vars/builtin"
 )
@@ -248,7 +249,7 @@ type GiveOptions struct {
 	Commit bool
 	Now    func() time.Time
 
-	step func(string) error // see transactor
+	step func(string) error // see [repository.Repository.Begin]
 }
 
 // GiveReport is what was done.
@@ -261,15 +262,15 @@ type GiveReport struct {
 // Give brings the values of a plan to their places, all at once. The other files
 // of a generator stay. What an interrupted run has left is completed first.
 func (f *Fleet) Give(ctx context.Context, p *GivePlan, opts GiveOptions) (*GiveReport, error) {
-	repo, err := openRepo(ctx, f.Root, f.Env)
+	repo, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return nil, err
 	}
-	t, done, err := repo.begin(ctx, opts.Limits.withDefaults(), opts.step)
+	t, err := repo.Begin(ctx, opts.Limits.withDefaults().Lock, opts.step)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer t.Close()
 	// The plan was made without the lock.
 	if again, err := f.PlanGive(ctx, p.given); err != nil {
 		return nil, err
@@ -287,7 +288,7 @@ func (f *Fleet) Give(ctx context.Context, p *GivePlan, opts GiveOptions) (*GiveR
 	if opts.Commit {
 		message = p.message()
 	}
-	placed, err := t.apply(files, message)
+	placed, err := t.Apply(files, message)
 	if !placed {
 		return nil, err
 	}
@@ -299,7 +300,7 @@ func (f *Fleet) Give(ctx context.Context, p *GivePlan, opts GiveOptions) (*GiveR
 	return report, err
 }
 
-func (f *Fleet) sealGiven(ctx context.Context, p *GivePlan, now time.Time) (files []secrets.File, err error) {
+func (f *Fleet) sealGiven(ctx context.Context, p *GivePlan, now time.Time) (files []repository.File, err error) {
 	people, err := f.readers()
 	if err != nil {
 		return nil, err
@@ -349,7 +350,7 @@ func (f *Fleet) sealGiven(ctx context.Context, p *GivePlan, now time.Time) (file
 
 // givenHash records that a generator's values fit what it is made from today,
 // unless some of them are from before: those may be outdated.
-func (f *Fleet) givenHash(p *GivePlan, id ID) ([]secrets.File, error) {
+func (f *Fleet) givenHash(p *GivePlan, id ID) ([]repository.File, error) {
 	n := p.graph.nodes[id]
 	if n.Def.ValidationHash == "" {
 		return nil, nil
@@ -363,7 +364,7 @@ func (f *Fleet) givenHash(p *GivePlan, id ID) ([]secrets.File, error) {
 		}
 	}
 	path, err := f.Layout.HashPath(id.Machine, id.Name)
-	return []secrets.File{{Path: path, Data: []byte(n.Def.ValidationHash)}}, err
+	return []repository.File{{Path: path, Data: []byte(n.Def.ValidationHash)}}, err
 }
 
 // message is that of the commit.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -42,15 +43,15 @@ type KeysInitReport struct {
 // the identity file. What is already so stays, so it can be repeated. It needs
 // of the Fleet only Root, Layout, Identities and Env.
 func (f *Fleet) KeysInit(ctx context.Context, opts KeysInitOptions) (*KeysInitReport, error) {
-	r, err := openRepo(ctx, f.Root, f.Env)
+	r, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return nil, err
 	}
-	t, done, err := r.begin(ctx, opts.Limits.withDefaults(), nil)
+	t, err := r.Begin(ctx, opts.Limits.withDefaults().Lock, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer t.Close()
 
 	report := &KeysInitReport{User: userName(opts.User)}
 	if known, err := f.knownUser(report); known || err != nil {
@@ -81,7 +82,7 @@ func (f *Fleet) KeysInit(ctx context.Context, opts KeysInitOptions) (*KeysInitRe
 	if len(files) > 0 {
 		report.Path = files[0].Path
 	}
-	_, err = t.apply(files, message)
+	_, err = t.Apply(files, message)
 	return report, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -132,7 +133,7 @@ func (c *keysChange) setRecovery(ctx context.Context, f *Fleet, public string) e
 func everything(envelope) bool { return true }
 
 // admit lets a key read what it is to read. It only ever adds a reader.
-func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, files []secrets.File, reads func(envelope) bool) error {
+func (c *keysChange) admit(ctx context.Context, f *Fleet, who, public string, files []repository.File, reads func(envelope) bool) error {
 	public = secrets.NormalizeRecipient(public)
 	owners, err := f.owners()
 	if err != nil {
@@ -205,12 +206,12 @@ func (f *Fleet) RemoveRecoveryKey(ctx context.Context, o ChangeOptions) (*KeysRe
 			return errors.New("there is no recovery key")
 		}
 		c.message = "feat(vars): remove the recovery key"
-		return c.expel(ctx, f, recovery.Name, []secrets.File{{Path: f.Layout.RecoveryKeyPath(), Gone: true}}, recovery.Recipients(), o)
+		return c.expel(ctx, f, recovery.Name, []repository.File{{Path: f.Layout.RecoveryKeyPath(), Gone: true}}, recovery.Recipients(), o)
 	})
 }
 
 // expel takes keys away from who.
-func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, files []secrets.File, lost []string, o ChangeOptions) error {
+func (c *keysChange) expel(ctx context.Context, f *Fleet, who string, files []repository.File, lost []string, o ChangeOptions) error {
 	owners, err := f.owners()
 	if err != nil {
 		return err

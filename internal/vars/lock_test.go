@@ -4,38 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/crs58/fleet/internal/repository"
 )
 
 // noTestContext is for what runs outside a test.
 var noTestContext = context.Background()
-
-func TestLock(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lock(t.Context(), file, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = lock(t.Context(), file, 200*time.Millisecond)
-	var busy *BusyError
-	if !errors.As(err, &busy) || busy.PID != os.Getpid() || !strings.Contains(err.Error(), "wait until it has ended") {
-		t.Errorf("got %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := lock(ctx, file, time.Minute); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	go func() { time.Sleep(100 * time.Millisecond); unlock() }()
-	again, err := lock(t.Context(), file, 10*time.Second)
-	if err != nil {
-		t.Fatalf("a lock that is given up is not taken: %v", err)
-	}
-	again()
-}
 
 // Two runs at the same time: one queues, and does not do the work again.
 func TestConcurrentRuns(t *testing.T) {
@@ -55,12 +31,16 @@ func TestConcurrentRuns(t *testing.T) {
 		t.Errorf("got %v and %v", first, second)
 	}
 	w.opts.Limits.Lock = 100 * time.Millisecond
-	unlock, err := lock(t.Context(), filepath.Join(w.root, ".git/fleet-vars.lock"), time.Second)
+	r, err := repository.Open(t.Context(), w.root, os.Environ())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unlock()
-	var busy *BusyError
+	held, err := r.Begin(t.Context(), time.Second, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	var busy *repository.BusyError
 	if _, err := w.run(Request{Regenerate: []string{"a"}}); !errors.As(err, &busy) {
 		t.Errorf("got %v", err)
 	}

@@ -9,12 +9,6 @@ import (
 
 // TestMain lets this test binary stand for another process.
 func TestMain(m *testing.M) {
-	if order, ok := os.LookupEnv(crashVar); ok {
-		step, root, _ := strings.Cut(order, ":")
-		number, _ := strconv.Atoi(step)
-		applyAndCrash(root, number)
-		os.Exit(0)
-	}
 	if order, ok := os.LookupEnv(runCrashVar); ok {
 		parts := strings.SplitN(order, ":", 3)
 		number, _ := strconv.Atoi(parts[0])

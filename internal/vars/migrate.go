@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -23,7 +24,7 @@ type MigrateOptions struct {
 	Limits Limits
 	Now    func() time.Time
 
-	step func(string) error // see transactor
+	step func(string) error // see [repository.Repository.Begin]
 }
 
 // Migration is what [Fleet.Migrate] has moved or, in a dry run, would move.
@@ -52,15 +53,15 @@ func (f *Fleet) Migrate(ctx context.Context, to secrets.Layout, o MigrateOptions
 		}
 		return &m.Migration, nil
 	}
-	r, err := openRepo(ctx, f.Root, f.Env)
+	r, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return nil, err
 	}
-	t, done, err := r.begin(ctx, o.Limits.withDefaults(), o.step)
+	t, err := r.Begin(ctx, o.Limits.withDefaults().Lock, o.step)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer t.Close()
 	m, err := f.planMigration(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("nothing was changed: %w", err)
@@ -72,7 +73,7 @@ func (f *Fleet) Migrate(ctx context.Context, to secrets.Layout, o MigrateOptions
 	if o.Commit {
 		message = "chore(vars): move the values into another layout"
 	}
-	placed, err := t.apply(m.files, message)
+	placed, err := t.Apply(m.files, message)
 	if !placed {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (f *Fleet) Migrate(ctx context.Context, to secrets.Layout, o MigrateOptions
 type migration struct {
 	Migration
 	from, to secrets.Layout
-	files    []secrets.File
+	files    []repository.File
 }
 
 func (f *Fleet) planMigration(ctx context.Context, to secrets.Layout) (*migration, error) {
@@ -145,7 +146,7 @@ func (m *migration) move(ref secrets.Ref) error {
 	} else if exists {
 		return fmt.Errorf("%s is there already", path)
 	}
-	placed := []secrets.File{{Path: path, Data: data}}
+	placed := []repository.File{{Path: path, Data: data}}
 	if ref.Secret {
 		recipients, err := secrets.Readers(m.from, ref)
 		if err != nil {
@@ -191,7 +192,7 @@ func (m *migration) hashes() error {
 		if err != nil {
 			return err
 		}
-		m.files = append(m.files, secrets.File{Path: path, Data: []byte(hash)}, secrets.File{Path: old, Gone: true})
+		m.files = append(m.files, repository.File{Path: path, Data: []byte(hash)}, repository.File{Path: old, Gone: true})
 		m.Hashes++
 	}
 	return nil
@@ -210,7 +211,7 @@ func (m *migration) recovery() error {
 	if err != nil {
 		return err
 	}
-	m.files = append(m.files, secrets.File{Path: m.to.RecoveryKeyPath(), Data: data}, secrets.File{Path: m.from.RecoveryKeyPath(), Gone: true})
+	m.files = append(m.files, repository.File{Path: m.to.RecoveryKeyPath(), Data: data}, repository.File{Path: m.from.RecoveryKeyPath(), Gone: true})
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -117,7 +118,7 @@ func (f *Fleet) clan() (*secrets.Clan, error) {
 
 // note takes the files of one secret into the change, and tells by the links
 // among them who reads it then.
-func (c *plainChange) note(ref secrets.Ref, action SecretAction, files []secrets.File) error {
+func (c *plainChange) note(ref secrets.Ref, action SecretAction, files []repository.File) error {
 	before, err := c.clan.LinkedTo(ref)
 	if err != nil {
 		return err

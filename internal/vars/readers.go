@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
@@ -26,7 +27,7 @@ type audit struct {
 	Lacks []string
 	Extra []string
 	// Links are those beside the secret that have to change to say who is to read it.
-	Links []secrets.File
+	Links []repository.File
 }
 
 func (f *Fleet) readers() (*readers, error) {

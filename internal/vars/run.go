@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/vars/sandbox"
 )
 
@@ -32,7 +33,7 @@ type RunOptions struct {
 	// OnBuild is told what Nix does; it may be nil.
 	OnBuild func(nix.Event)
 
-	step func(string) error // see transactor
+	step func(string) error // see [repository.Repository.Begin]
 }
 
 // Report is what a run has done.
@@ -100,17 +101,17 @@ func (f *Fleet) Run(ctx context.Context, p *Plan, opts RunOptions) (*Report, err
 	if r.answers, err = opts.Sources.answer(ctx, p.Questions()); err != nil {
 		return nil, err
 	}
-	repo, err := openRepo(ctx, f.Root, f.Env)
+	repo, err := repository.Open(ctx, f.Root, f.Env)
 	if err != nil {
 		return nil, err
 	}
-	t, done, err := repo.begin(ctx, r.limits, opts.step)
+	t, err := repo.Begin(ctx, r.limits.Lock, opts.step)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	if t.recovered != "" {
-		r.tell(Event{Kind: Recovered, Text: t.recovered})
+	defer t.Close()
+	if t.Recovered != "" {
+		r.tell(Event{Kind: Recovered, Text: t.Recovered})
 	}
 	// The plan was made without the lock.
 	if again, err := f.Plan(ctx, p.Request); err != nil {
@@ -121,7 +122,7 @@ func (f *Fleet) Run(ctx context.Context, p *Plan, opts RunOptions) (*Report, err
 	return r.do(ctx, t)
 }
 
-func (r *run) do(ctx context.Context, t *transactor) (*Report, error) {
+func (r *run) do(ctx context.Context, t *repository.Transaction) (*Report, error) {
 	if err := r.build(ctx); err != nil {
 		return nil, err
 	}
@@ -146,7 +147,7 @@ func (r *run) do(ctx context.Context, t *transactor) (*Report, error) {
 	if r.opts.Commit {
 		message = report.message()
 	}
-	placed, err := t.apply(files, message)
+	placed, err := t.Apply(files, message)
 	if err != nil {
 		errs = multierror.Append(errs, err)
 	}

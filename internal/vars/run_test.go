@@ -418,7 +418,7 @@ func TestGitAddFails(t *testing.T) {
 	w := newWorld(t, one(gen("a", `echo > $out/f`, "f")))
 	w.write(".gitignore", "sops\n")
 	_, err := w.run(Request{})
-	if err == nil || !strings.Contains(err.Error(), "the values are written, but git does not know the new ones") {
+	if err == nil || !strings.Contains(err.Error(), "the files are written, but git does not know the new ones") {
 		t.Errorf("got %v", err)
 	}
 	w.get("web", "a/f")

@@ -8,12 +8,13 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 
+	"github.com/crs58/fleet/internal/repository"
 	"github.com/crs58/fleet/internal/secrets"
 )
 
 // makeKeys makes the keys of machines that have none. A machine whose key cannot
 // be made fails with its generators.
-func (r *run) makeKeys(ctx context.Context) (files []secrets.File, err error) {
+func (r *run) makeKeys(ctx context.Context) (files []repository.File, err error) {
 	if r.readers, err = r.Fleet.readers(); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func (r *run) makeKeys(ctx context.Context) (files []secrets.File, err error) {
 
 // seal turns the results into files, in the order of the plan. The errors are
 // those of single generators; with err nothing may be written.
-func (r *run) seal(ctx context.Context) (report *Report, files []secrets.File, errs *multierror.Error, err error) {
+func (r *run) seal(ctx context.Context) (report *Report, files []repository.File, errs *multierror.Error, err error) {
 	report = NewReport()
 	for _, refusal := range r.plan.Refused {
 		errs = multierror.Append(errs, refusal)
@@ -127,7 +128,7 @@ func abbreviate(list []string) string {
 }
 
 // sealValues encrypts values of a generator.
-func (r *run) sealValues(ctx context.Context, id ID, values map[string][]byte) (files []secrets.File, err error) {
+func (r *run) sealValues(ctx context.Context, id ID, values map[string][]byte) (files []repository.File, err error) {
 	n := r.plan.graph.nodes[id]
 	for _, name := range sorted(values) {
 		ref := n.ref(name)
@@ -149,7 +150,7 @@ func (r *run) sealValues(ctx context.Context, id ID, values map[string][]byte) (
 
 // sealHashes record that the values of generators fit what they are made from
 // today.
-func (r *run) sealHashes(ids []ID) (files []secrets.File, err error) {
+func (r *run) sealHashes(ids []ID) (files []repository.File, err error) {
 	slices.SortFunc(ids, compareIDs)
 	for _, id := range slices.Compact(ids) {
 		n := r.plan.graph.nodes[id]
@@ -163,22 +164,22 @@ func (r *run) sealHashes(ids []ID) (files []secrets.File, err error) {
 		}
 		switch {
 		case n.Def.ValidationHash != "":
-			files = append(files, secrets.File{Path: path, Data: []byte(n.Def.ValidationHash)})
+			files = append(files, repository.File{Path: path, Data: []byte(n.Def.ValidationHash)})
 		case hash != "": // from when there was a validation, and would be compared with none
-			files = append(files, secrets.File{Path: path, Gone: true})
+			files = append(files, repository.File{Path: path, Gone: true})
 		}
 	}
 	return files, nil
 }
 
 // removals are the files that go: where all whose values they were have theirs.
-func (r *run) removals(report *Report) (files []secrets.File, err error) {
+func (r *run) removals(report *Report) (files []repository.File, err error) {
 	done := func(id ID) bool { return slices.Contains(report.Generated, id) || slices.Contains(report.Moved, id) }
 	for _, removal := range r.plan.Removes {
 		if slices.ContainsFunc(removal.after, func(id ID) bool { return !done(id) }) {
 			continue
 		}
-		gone := []secrets.File{{Path: removal.Path, Gone: true}}
+		gone := []repository.File{{Path: removal.Path, Gone: true}}
 		if !removal.hash {
 			if gone, err = secrets.Remove(r.Layout, removal.ref); err != nil {
 				return nil, err
@@ -190,7 +191,7 @@ func (r *run) removals(report *Report) (files []secrets.File, err error) {
 }
 
 // rewrap adds readers to an existing secret and takes none away.
-func (r *run) rewrap(ctx context.Context, w Rewrap) ([]secrets.File, error) {
+func (r *run) rewrap(ctx context.Context, w Rewrap) ([]repository.File, error) {
 	ref, machines := secrets.KeyRef(w.Machine), []secrets.Holder(nil)
 	if w.File != "" {
 		n := r.plan.graph.nodes[w.ID]

@@ -1,30 +1,33 @@
-package vars
+package repository
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/crs58/fleet/internal/secrets"
+	"github.com/crs58/fleet/internal/nix/nixtest"
 )
 
 // crashVar makes this test binary apply a transaction and be killed at a step.
-const crashVar = "FLEET_VARS_TEST_CRASH" // STEP:ROOT
+const crashVar = "FLEET_REPOSITORY_TEST_CRASH" // STEP:ROOT
 
 func applyAndCrash(root string, number int) {
-	r, err := openRepo(noTestContext, root, os.Environ())
+	r, err := Open(context.Background(), root, os.Environ())
 	if err != nil {
 		panic(err)
 	}
 	count := 0
-	t, done, err := r.begin(noTestContext, Limits{}.withDefaults(), func(step string) error {
+	t, err := r.Begin(context.Background(), time.Second, func(step string) error {
 		if count++; count == number {
 			fmt.Println(step)
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -34,14 +37,14 @@ func applyAndCrash(root string, number int) {
 	if err != nil {
 		panic(err)
 	}
-	defer done()
-	if _, err := t.apply(transactionFiles, "feat(vars): test"); err != nil {
+	defer t.Close()
+	if _, err := t.Apply(transactionFiles, "feat(vars): test"); err != nil {
 		panic(err)
 	}
 }
 
 var (
-	transactionFiles = []secrets.File{
+	transactionFiles = []File{
 		{Path: "sops/old/one", Data: []byte("new one")},
 		{Path: "sops/old/two", Data: []byte("new two")},
 		{Path: "sops/fresh/deep/three", Data: []byte("new three")},
@@ -52,10 +55,16 @@ var (
 	newState = map[string]string{"sops/old/one": "new one", "sops/old/two": "new two", "sops/fresh/deep/three": "new three", "sops/fresh/*": ""}
 )
 
+// tree is a work tree of git.
+type tree struct {
+	t    *testing.T
+	root string
+}
+
 // oldRepo is a repository before the transaction.
-func oldRepo(t *testing.T) *world {
+func oldRepo(t *testing.T) tree {
 	t.Helper()
-	w := &world{t: t, root: t.TempDir()}
+	w := tree{t: t, root: t.TempDir()}
 	w.git("init", "--quiet", "--initial-branch=main")
 	w.git("config", "user.name", "Test")
 	w.git("config", "user.email", "test@example.org")
@@ -65,6 +74,49 @@ func oldRepo(t *testing.T) *world {
 	w.git("add", "sops")
 	w.git("commit", "--quiet", "--message=old")
 	return w
+}
+
+func (w tree) write(name, text string) {
+	w.t.Helper()
+	nixtest.Write(w.t, w.root, map[string]string{name: text})
+}
+
+func (w tree) git(args ...string) string {
+	w.t.Helper()
+	return nixtest.Git(w.t, w.root, args...)
+}
+
+// recover has the next run find what the last has left.
+func (w tree) recover() (string, error) {
+	w.t.Helper()
+	r, err := Open(w.t.Context(), w.root, os.Environ())
+	if err != nil {
+		return "", err
+	}
+	t, err := r.Begin(w.t.Context(), time.Second, nil)
+	if err != nil {
+		return "", err
+	}
+	defer t.Close()
+	return t.Recovered, nil
+}
+
+// snapshot are the files in sops, by their paths.
+func (w tree) snapshot() map[string]string {
+	w.t.Helper()
+	all := map[string]string{}
+	err := fs.WalkDir(os.DirFS(w.root), "sops", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(w.root, path))
+		all[path] = string(data)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all
 }
 
 // Killed at each step, the next run ends in exactly the old or the new state.
@@ -87,7 +139,7 @@ func TestCrashAtEachStep(t *testing.T) {
 			t.Fatalf("step %d: %v\n%s", number, err, exit.Stderr)
 		}
 
-		said, err := (&Fleet{Root: w.root, Env: os.Environ()}).Recover(t.Context(), Limits{})
+		said, err := w.recover()
 		if err != nil {
 			t.Fatalf("killed at %q: %v", step, err)
 		}
@@ -117,7 +169,7 @@ func TestCrashAtEachStep(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(w.root, "sops/leaving")); (err != nil) != (len(want) == 4) {
 			t.Errorf("killed at %q: folder sops/leaving: %v", step, err)
 		}
-		if _, err := os.Stat(filepath.Join(w.root, ".git/fleet/vars-journal.json")); err == nil {
+		if _, err := os.Stat(filepath.Join(w.root, ".git/fleet/journal.json")); err == nil {
 			t.Errorf("killed at %q: the journal is still there", step)
 		}
 	}
@@ -130,12 +182,12 @@ func TestCrashAtEachStep(t *testing.T) {
 func TestTransactionFails(t *testing.T) {
 	for _, at := range []string{"journal staging", "mkdir sops/fresh/deep", "stage sops/old/two", "journal switching"} {
 		w := oldRepo(t)
-		r, err := openRepo(t.Context(), w.root, os.Environ())
+		r, err := Open(t.Context(), w.root, os.Environ())
 		if err != nil {
 			t.Fatal(err)
 		}
 		full := errors.New("no space left on device")
-		tr, done, err := r.begin(t.Context(), Limits{}.withDefaults(), func(step string) error {
+		tr, err := r.Begin(t.Context(), time.Second, func(step string) error {
 			if step == at {
 				return full
 			}
@@ -144,10 +196,10 @@ func TestTransactionFails(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if placed, err := tr.apply(transactionFiles, ""); placed || !errors.Is(err, full) {
+		if placed, err := tr.Apply(transactionFiles, ""); placed || !errors.Is(err, full) {
 			t.Errorf("%s: got %t, %v", at, placed, err)
 		}
-		done()
+		tr.Close()
 		if diff := cmp.Diff(oldState, w.snapshot()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", at, diff)
 		}
@@ -156,9 +208,9 @@ func TestTransactionFails(t *testing.T) {
 
 func TestDamagedJournal(t *testing.T) {
 	w := oldRepo(t)
-	w.write(".git/fleet/vars-journal.json", `{"phase":"swit`)
-	_, err := (&Fleet{Root: w.root, Env: os.Environ()}).Recover(t.Context(), Limits{})
-	if err == nil || !strings.Contains(err.Error(), "vars-journal.json is damaged: look at `git status`, then remove it") {
+	w.write(".git/fleet/journal.json", `{"phase":"swit`)
+	_, err := w.recover()
+	if err == nil || !strings.Contains(err.Error(), "journal.json is damaged: look at `git status`, then remove it") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -174,8 +226,8 @@ func TestForeignJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.write(".git/fleet/vars-journal.json", fmt.Sprintf(`{"phase":"staging","files":[{"stage":%q,"final":"x"}]}`, rel))
-	if _, err := (&Fleet{Root: w.root, Env: os.Environ()}).Recover(t.Context(), Limits{}); err == nil {
+	w.write(".git/fleet/journal.json", fmt.Sprintf(`{"phase":"staging","files":[{"stage":%q,"final":"x"}]}`, rel))
+	if _, err := w.recover(); err == nil {
 		t.Error("no error")
 	}
 	if _, err := os.Stat(outside); err != nil {

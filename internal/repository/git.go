@@ -1,4 +1,4 @@
-package vars
+package repository
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,23 +14,15 @@ import (
 	"github.com/crs58/fleet/internal/environ"
 )
 
-// repo is the folder of a flake, which may lie in a git work tree.
-type repo struct {
-	root string
-	// gitDir is empty where there is no work tree.
-	gitDir string
-	env    []string
-}
-
 // gitTimeout bounds a call of git: a hook or a signing program may wait for
 // somebody who is not there.
 const gitTimeout = 2 * time.Minute
 
-// openRepo finds out whether the folder is in a work tree. Without git nothing
-// is tracked, and nothing needs to be.
-func openRepo(ctx context.Context, root string, env []string) (*repo, error) {
-	r := &repo{root: root, env: gitEnv(env)}
-	out, err := r.git(ctx, "rev-parse", "--is-inside-work-tree", "--absolute-git-dir")
+// Open finds out whether a folder is in a work tree. Without git nothing is
+// tracked, and nothing needs to be. env is what git is found by and runs in.
+func Open(ctx context.Context, root string, env []string) (*Repository, error) {
+	r := &Repository{root: root, env: gitEnv(env)}
+	out, err := r.Git(ctx, "rev-parse", "--is-inside-work-tree", "--absolute-git-dir")
 	var exit *exec.ExitError
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.As(err, &exit) && strings.Contains(err.Error(), "not a git repository"):
@@ -56,25 +47,10 @@ func gitEnv(env []string) []string {
 	return append(kept, "LC_ALL=C", "GIT_TERMINAL_PROMPT=0")
 }
 
-// lockFile and journalFile lie where git does not look at them.
-func (r *repo) lockFile() string {
-	if r.gitDir == "" {
-		return filepath.Join(r.root, "fleet-vars.lock")
-	}
-	return filepath.Join(r.gitDir, "fleet-vars.lock")
-}
-
-func (r *repo) journalFile() string {
-	if r.gitDir == "" {
-		return filepath.Join(r.root, ".fleet", "vars-journal.json")
-	}
-	return filepath.Join(r.gitDir, "fleet", "vars-journal.json")
-}
-
 // track lets git know of new files, and of nothing else: a flake sees only what
 // git tracks. They are added with their content: a file added with intent only
 // is emptied by `git checkout .`, and a secret would be lost.
-func (r *repo) track(ctx context.Context, j journal) error {
+func (r *Repository) track(ctx context.Context, j journal) error {
 	added, gone := []string{}, []string{}
 	for _, f := range j.Files {
 		switch {
@@ -89,20 +65,20 @@ func (r *repo) track(ctx context.Context, j journal) error {
 	}
 	if len(gone) > 0 {
 		if err := r.gitPaths(ctx, gone, "rm", "--cached", "--quiet", "--ignore-unmatch"); err != nil {
-			return fmt.Errorf("the values are written, but git does not know what was removed; `git -C %s add --update %s` tells it: %w", r.root, tops(gone), err)
+			return fmt.Errorf("the files are written, but git does not know what was removed; `git -C %s add --update %s` tells it: %w", r.root, tops(gone), err)
 		}
 	}
 	if len(added) == 0 {
 		return nil
 	}
 	if err := r.gitPaths(ctx, added, "add"); err != nil {
-		return fmt.Errorf("the values are written, but git does not know the new ones, so the flake does not see them; `git -C %s add %s` tells it: %w", r.root, tops(added), err)
+		return fmt.Errorf("the files are written, but git does not know the new ones, so the flake does not see them; `git -C %s add %s` tells it: %w", r.root, tops(added), err)
 	}
 	return nil
 }
 
 // commit commits exactly the files of a transaction.
-func (r *repo) commit(ctx context.Context, j journal) error {
+func (r *Repository) commit(ctx context.Context, j journal) error {
 	if r.gitDir == "" {
 		return nil
 	}
@@ -110,7 +86,7 @@ func (r *repo) commit(ctx context.Context, j journal) error {
 	for _, f := range j.Files {
 		if f.Gone {
 			// What was never committed cannot be committed as gone.
-			if _, err := r.git(ctx, "cat-file", "-e", "HEAD:./"+f.Final); err != nil {
+			if _, err := r.Git(ctx, "cat-file", "-e", "HEAD:./"+f.Final); err != nil {
 				continue
 			}
 		}
@@ -120,7 +96,7 @@ func (r *repo) commit(ctx context.Context, j journal) error {
 		return nil
 	}
 	if err := r.gitPaths(ctx, all, "commit", "--quiet", "--only", "--message", j.Message); err != nil {
-		return fmt.Errorf("the values are written, but could not be committed; `git -C %s commit -- %s` does it: %w", r.root, tops(all), err)
+		return fmt.Errorf("the files are written, but could not be committed; `git -C %s commit -- %s` does it: %w", r.root, tops(all), err)
 	}
 	return nil
 }
@@ -138,17 +114,18 @@ func tops(paths []string) string {
 
 // gitPaths hands the paths over on standard input, because a large fleet has
 // more than fit into arguments, and literally, because a name may hold a star.
-func (r *repo) gitPaths(ctx context.Context, paths []string, args ...string) error {
+func (r *Repository) gitPaths(ctx context.Context, paths []string, args ...string) error {
 	args = append([]string{"--literal-pathspecs"}, args...)
 	_, err := r.run(ctx, strings.Join(paths, "\x00"), append(args, "--pathspec-from-file=-", "--pathspec-file-nul")...)
 	return err
 }
 
-func (r *repo) git(ctx context.Context, args ...string) (string, error) {
+// Git runs git in the folder and gives what it prints.
+func (r *Repository) Git(ctx context.Context, args ...string) (string, error) {
 	return r.run(ctx, "", args...)
 }
 
-func (r *repo) run(ctx context.Context, input string, args ...string) (string, error) {
+func (r *Repository) run(ctx context.Context, input string, args ...string) (string, error) {
 	var stdout bytes.Buffer
 	if err := r.stream(ctx, strings.NewReader(input), &stdout, args...); err != nil {
 		return "", err
@@ -156,8 +133,12 @@ func (r *repo) run(ctx context.Context, input string, args ...string) (string, e
 	return stdout.String(), nil
 }
 
-// stream runs git and hands on what it prints while it does.
-func (r *repo) stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
+// Stream runs git and hands on what it prints while it does.
+func (r *Repository) Stream(ctx context.Context, stdout io.Writer, args ...string) error {
+	return r.stream(ctx, nil, stdout, args...)
+}
+
+func (r *Repository) stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
 	git, err := environ.LookPath(environ.Get(r.env, "PATH"), "git")

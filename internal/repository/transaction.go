@@ -1,4 +1,4 @@
-package vars
+package repository
 
 import (
 	"encoding/json"
@@ -12,8 +12,6 @@ import (
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/crs58/fleet/internal/secrets"
 )
 
 // A transaction switches a set of files at once:
@@ -52,30 +50,33 @@ type staged struct {
 	Gone bool `json:"gone,omitempty"`
 }
 
-// transactor changes files below a root. Step is called before every single
-// step, so that a test can stop there; it is nil otherwise.
-type transactor struct {
+// Transaction holds the lock of a repository and changes its files, all at once.
+type Transaction struct {
+	// Recovered says what an interrupted run had left, "" if that is nothing.
+	Recovered string
+
+	release func()
 	root    *os.Root
 	journal string // path of the journal file
-	step    func(name string) error
+	// step is called before every single step, so that a test can stop there; it
+	// is nil otherwise.
+	step func(name string) error
 	// track and commit are what git is to do.
 	track, commit func(journal) error
-	// recovered says what an interrupted run had left; see recover.
-	recovered string
 }
 
-func (t *transactor) before(step string) error {
+func (t *Transaction) before(step string) error {
 	if t.step == nil {
 		return nil
 	}
 	return t.step(step)
 }
 
-// apply brings files to their places. If it fails before all are staged nothing
-// has changed; if it fails later the journal stays and [transactor.recover]
-// finishes the work. placed tells whether all files are in place, which can be so
+// Apply brings files to their places, with a commit of exactly those if there is a
+// message. If it fails before all are staged nothing has changed; if it fails later
+// the journal stays and the next [Repository.Begin] finishes the work. placed tells whether all files are in place, which can be so
 // beside an error about git.
-func (t *transactor) apply(files []secrets.File, message string) (placed bool, err error) {
+func (t *Transaction) Apply(files []File, message string) (placed bool, err error) {
 	if len(files) == 0 {
 		return true, nil
 	}
@@ -117,7 +118,7 @@ func (t *transactor) apply(files []secrets.File, message string) (placed bool, e
 	return t.finish(j)
 }
 
-func (t *transactor) stage(j journal, files []secrets.File) error {
+func (t *Transaction) stage(j journal, files []File) error {
 	for _, folder := range j.Folders {
 		if err := t.before("mkdir " + folder); err != nil {
 			return err
@@ -148,7 +149,7 @@ func (t *transactor) stage(j journal, files []secrets.File) error {
 const syncsAtOnce = 32
 
 // syncFiles makes the content of staged files durable.
-func (t *transactor) syncFiles(files []secrets.File, j journal) error {
+func (t *Transaction) syncFiles(files []File, j journal) error {
 	var group errgroup.Group
 	group.SetLimit(syncsAtOnce)
 	for i, f := range j.Files {
@@ -160,11 +161,11 @@ func (t *transactor) syncFiles(files []secrets.File, j journal) error {
 }
 
 // finish switches what is not switched yet.
-func (t *transactor) finish(j journal) (placed bool, err error) {
+func (t *Transaction) finish(j journal) (placed bool, err error) {
 	if err := t.switchAll(j); err != nil {
-		return false, fmt.Errorf("the values are only partly in place, and the next `fleet vars generate` finishes this: %w", err)
+		return false, fmt.Errorf("the files are only partly in place, and the next command that changes any finishes this: %w", err)
 	}
-	// Values that git does not know of stay: the error tells what to do.
+	// Files that git does not know of stay: the error tells what to do.
 	if err := errors.Join(t.track(j), t.end()); err != nil || j.Message == "" {
 		return true, err
 	}
@@ -174,7 +175,7 @@ func (t *transactor) finish(j journal) (placed bool, err error) {
 	return true, t.commit(j)
 }
 
-func (t *transactor) switchAll(j journal) error {
+func (t *Transaction) switchAll(j journal) error {
 	for _, f := range j.Files {
 		if err := t.before("switch " + f.Final); err != nil {
 			return err
@@ -196,7 +197,7 @@ func (t *transactor) switchAll(j journal) error {
 }
 
 // remove removes a file, and the folders above it that are empty then.
-func (t *transactor) remove(name string) error {
+func (t *Transaction) remove(name string) error {
 	if err := t.root.Remove(filepath.FromSlash(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -209,7 +210,7 @@ func (t *transactor) remove(name string) error {
 }
 
 // undo takes back what was staged.
-func (t *transactor) undo(j journal) error {
+func (t *Transaction) undo(j journal) error {
 	var errs []error
 	for _, f := range j.Files {
 		if f.Gone {
@@ -231,7 +232,7 @@ func (t *transactor) undo(j journal) error {
 
 // recover completes what a crash has left, and tells what it did: "" if there
 // was nothing to do.
-func (t *transactor) recover() (string, error) {
+func (t *Transaction) recover() (string, error) {
 	j, err := t.load()
 	if j == nil || err != nil {
 		return "", err
@@ -252,7 +253,7 @@ func (t *transactor) recover() (string, error) {
 }
 
 // load reads the journal; nil if there is none.
-func (t *transactor) load() (*journal, error) {
+func (t *Transaction) load() (*journal, error) {
 	data, err := os.ReadFile(t.journal)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -268,7 +269,7 @@ func (t *transactor) load() (*journal, error) {
 }
 
 // save replaces the journal for good: the new one is on disk when it returns.
-func (t *transactor) save(j journal) error {
+func (t *Transaction) save(j journal) error {
 	if err := t.before("journal " + j.Phase); err != nil {
 		return err
 	}
@@ -285,7 +286,7 @@ func (t *transactor) save(j journal) error {
 	return syncFile(os.Open(filepath.Dir(t.journal)))
 }
 
-func (t *transactor) end() error {
+func (t *Transaction) end() error {
 	if err := t.before("end"); err != nil {
 		return err
 	}
@@ -301,7 +302,7 @@ func (t *transactor) end() error {
 }
 
 // write stages a file or a link. What is replaced keeps its mode.
-func (t *transactor) write(name string, file secrets.File) error {
+func (t *Transaction) write(name string, file File) error {
 	name = filepath.FromSlash(name)
 	if err := t.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -322,7 +323,7 @@ func (t *transactor) write(name string, file secrets.File) error {
 }
 
 // syncFolders makes the names in all folders of the transaction durable.
-func (t *transactor) syncFolders(j journal) error {
+func (t *Transaction) syncFolders(j journal) error {
 	var group errgroup.Group
 	group.SetLimit(syncsAtOnce)
 	done := map[string]bool{}

@@ -1,4 +1,4 @@
-package vars
+package repository
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func (e *BusyError) Error() string {
 	if e.PID != 0 {
 		who = "process " + strconv.Itoa(e.PID)
 	}
-	return fmt.Sprintf("%s is changing the values of this fleet (lock %s): wait until it has ended and run the command again", who, e.File)
+	return fmt.Sprintf("%s is changing the files of this fleet (lock %s): wait until it has ended and run the command again", who, e.File)
 }
 
 // lock takes the lock, waiting a bounded time. The file stays: to remove it
