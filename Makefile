@@ -11,7 +11,7 @@ export GOFLAGS := -buildvcs=false
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 PACKAGES := ./... ./testdata
 # The rooms with goroutines of their own are tested once more under the race detector.
-CONCURRENT := ./internal/flake ./internal/nix/... ./internal/vars ./internal/ssh ./internal/deploy ./internal/term
+CONCURRENT := ./internal/flake ./internal/nix/... ./internal/repository ./internal/vars/... ./internal/ssh ./internal/deploy ./internal/term
 
 .PHONY: help build demo test lint unit race bench bench-clan fuzz fmt setup setup-demo clean
 
