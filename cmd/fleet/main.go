@@ -32,11 +32,12 @@ func run() int {
 	// A reader of our output that goes away is an error of that write; it must
 	// not kill a deploy half-way.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	streams := term.System(os.Getenv)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		fmt.Fprintln(os.Stderr, "\nstopping; press Ctrl-C again to leave at once")
+		streams.Interject("stopping; press Ctrl-C again to leave at once")
 		cancel()
 		<-signals
 		time.Sleep(lastWords)
@@ -51,7 +52,7 @@ func run() int {
 	}
 	hostname, _ := os.Hostname()
 	return cli.Main(ctx, &cli.App{
-		Streams:  term.System(os.Getenv),
+		Streams:  streams,
 		Getenv:   os.Getenv,
 		Environ:  os.Environ(),
 		Home:     home,

@@ -31,6 +31,10 @@ func TestLiveOnTerminal(t *testing.T) {
 					line := fmt.Sprintf("s%d.", len(said))
 					said = append(said, line)
 					streams.Say("%s", line)
+				case 1:
+					line := fmt.Sprintf("s%d.", len(said))
+					said = append(said, line)
+					streams.Interject(line)
 				default:
 					live.Set(key, "copy", "\x1b[2J"+strings.Repeat("detail\n", random.IntN(40)))
 				}

@@ -72,16 +72,16 @@ func (t *Table) write(w io.Writer, width int) error {
 			at := min(n, 1) * indent
 			line := strings.Repeat(" ", at)
 			for _, j := range columns {
-				text := row[j]
-				if j == len(row)-1 && width > 0 {
+				text, last := row[j], j == columns[len(columns)-1]
+				if last && width > 0 {
 					text = wrapLine(text, at, at, width)
 				}
 				if t.Paint != nil && i > 0 {
 					text = repaint(t.Paint(j, row[j]), row[j], text)
 				}
 				line += text
-				if fill := widths[j] - runewidth.StringWidth(row[j]); j != columns[len(columns)-1] {
-					line += strings.Repeat(" ", fill+gap)
+				if !last {
+					line += strings.Repeat(" ", widths[j]-runewidth.StringWidth(row[j])+gap)
 					at += widths[j] + gap
 				}
 			}

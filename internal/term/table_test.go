@@ -35,6 +35,10 @@ func TestTable(t *testing.T) {
 			want: "NAME  TARGET\n  STATE           AGE\n  WHY\none   ssh://root@one.example.org\n  done            3d\n" +
 				"two   ssh://two\n  never deployed  –\n  who knows why that is, or what it\n  is for\n",
 		},
+		"text in the middle": {
+			table: Table{Header: []string{"NAME", "WHY", "NEXT"}, Rows: [][]string{{"one", "it cannot be reached, for it is away", "go"}}}, width: 24,
+			want: "NAME\n  WHY\n  NEXT\none\n  it cannot be reached,\n  for it is away\n  go\n",
+		},
 		"a column with nothing in it": {
 			table: Table{Header: []string{"NAME", "STATE", "NOTES"}, Rows: [][]string{{"one", "done", ""}}}, width: 15,
 			want: "NAME  STATE\none   done\n",

@@ -80,6 +80,18 @@ func (s *Streams) Murmur(format string, args ...any) {
 	}
 }
 
+// Interject prints one line at once, on a line of its own though somebody may have
+// typed something before it, such as Ctrl-C.
+func (s *Streams) Interject(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live != nil && s.Tty != nil {
+		s.live.above(text + "\n")
+		return
+	}
+	io.WriteString(s.Err, "\n"+text+"\n")
+}
+
 // Warn prints one line of talk that --quiet does not drop.
 func (s *Streams) Warn(format string, args ...any) {
 	s.print(s.Paint(Yellow, "warning:") + " " + cleanLines(fmt.Sprintf(format, args...)) + "\n")
