@@ -166,16 +166,32 @@ func (s *session) machineKey(ctx context.Context, machine string) ([]byte, error
 }
 
 // sayProblems prints the reason of each failure and the command to go on with.
+// Of machines that only had to stop there is nothing to find in a log, and what
+// several have in common is said once.
 func (a *App) sayProblems(summary *deploy.Summary) {
+	stopped := map[string][]string{}
 	for _, r := range summary.Results {
-		if r.State == deploy.Done || r.State == deploy.Unchanged || r.State == deploy.Running {
-			continue
+		switch r.State {
+		case deploy.Interrupted, deploy.NotStarted, deploy.HeldBack:
+			stopped[r.Message] = append(stopped[r.Message], r.Machine)
 		}
-		if r.State == deploy.Skipped {
+	}
+	for _, r := range summary.Results {
+		who := r.Machine
+		switch r.State {
+		case deploy.Done, deploy.Unchanged, deploy.Running:
+			continue
+		case deploy.Skipped:
 			a.Streams.Say("%s: skipped, it is not reached: %s", r.Machine, r.Message)
 			continue
+		case deploy.Interrupted, deploy.NotStarted, deploy.HeldBack:
+			names := stopped[r.Message]
+			if names[0] != r.Machine {
+				continue
+			}
+			who, r.Log = strings.Join(names, ", "), ""
 		}
-		a.Streams.Problem(fmt.Errorf("%s: %s", r.Machine, r.Message))
+		a.Streams.Problem(fmt.Errorf("%s: %s", who, r.Message))
 		if r.Next != "" {
 			a.Streams.Say("  next: %s", r.Next)
 		}

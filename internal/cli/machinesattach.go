@@ -19,7 +19,12 @@ it ended. Of a machine where nothing is under way it tells how its last activati
 ended. Nothing new is begun; ` + "`fleet machines update --resume RUN`" + ` does that.`,
 		Example: `  fleet machines attach cinnabar
   fleet machines attach 20260102-150405-000-0123abcd`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError(cmd, errors.New("nothing is named: name a run, or machines"))
+			}
+			return nil
+		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 			machines, directive := a.completeMachines(cmd, args, begun)
 			return append(machines, deploy.Runs(a.runs())...), directive

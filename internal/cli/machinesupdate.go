@@ -221,7 +221,13 @@ func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 // name of a machine.
 func (s *session) buildHost(ctx context.Context, host string) (string, error) {
 	if _, known := s.fleet.Machines[host]; !known {
-		return host, nil
+		if host == "" || host == deploy.Here {
+			return host, nil
+		}
+		if _, err := deploy.ParseAddress(host, s.fleet.Dir); err != nil {
+			return "", &codeError{exitUsage, fmt.Errorf("--build-host: %w", err)}
+		}
+		return s.fleet.Flavour.Login(host), nil
 	}
 	machines, err := s.targets(ctx, []string{host})
 	if err != nil {
