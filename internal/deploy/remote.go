@@ -18,7 +18,8 @@ type sshTarget struct {
 	dial  func(context.Context) (*ssh.Conn, error)
 	reach time.Duration
 	conn  *ssh.Conn
-	// daemon is the host's nix-daemon, known since it was looked at.
+	// daemon is the host's nix-daemon, known since it was looked at over this
+	// connection: another system may have it elsewhere.
 	daemon string
 	// tunnel is read by whoever watches a copy while another opens it.
 	tunnel atomic.Pointer[ssh.Tunnel]
@@ -149,7 +150,7 @@ func (t *sshTarget) Close() error {
 	}
 	if t.conn != nil {
 		err = errors.Join(err, t.conn.Close())
-		t.conn = nil
+		t.conn, t.daemon = nil, ""
 	}
 	return err
 }
