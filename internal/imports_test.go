@@ -19,7 +19,7 @@ var floors = [][]string{
 	{"internal/cli"},
 	{"internal/host", "internal/verify"},
 	{"internal/deploy", "internal/vars", "internal/inventory"},
-	{"internal/vars/builtin", "internal/vars/sandbox"},
+	{"internal/deploy/units", "internal/vars/builtin", "internal/vars/sandbox"},
 	{"internal/flake", "internal/secrets", "internal/ssh"},
 	{"internal/nix", "internal/repository"},
 	{"internal/environ"},

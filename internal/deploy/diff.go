@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/crs58/fleet/internal/deploy/units"
 )
 
 //go:embed script/compare.sh
@@ -34,7 +36,7 @@ type Diff struct {
 	// Copy is what the machine has not got yet.
 	Copy CopySize `json:"copy"`
 	// Units are nil where the machine cannot tell what runs.
-	Units *Units `json:"units,omitempty"`
+	Units *units.Changes `json:"units,omitempty"`
 	// Reboot names what only a reboot brings up, such as kernel, and what NixOS
 	// refuses to change without one (system.switch.inhibitors).
 	Reboot []string `json:"reboot,omitempty"`
@@ -134,17 +136,17 @@ func (d *Deployer) compare(ctx context.Context, m Machine, facts Facts, after cl
 	diff.Reboot = rebootFor(diff.To, found)
 	switch {
 	case facts.Systemd:
-		units, err := predictUnits(found.units, os.DirFS(diff.To))
+		changes, err := units.Predict(found.units, os.DirFS(diff.To))
 		if err != nil {
 			return err
 		}
-		diff.Units = &units
+		diff.Units = &changes
 	case len(found.jobs) > 0:
-		units, err := predictJobs(found.jobs, os.DirFS(diff.To))
+		changes, err := units.PredictJobs(found.jobs, os.DirFS(diff.To))
 		if err != nil {
 			return err
 		}
-		diff.Units = &units
+		diff.Units = &changes
 	}
 	return nil
 }
@@ -175,7 +177,7 @@ type found struct {
 	init       string
 	inhibitors string
 	jobs       map[string]string // files of launchd, and their digests
-	units      runningUnits
+	units      units.Running
 }
 
 // foundOn asks a machine behind a shell with one script. A folder, and this
@@ -255,7 +257,7 @@ func (t *sshTarget) compare(ctx context.Context, system string, paths []string) 
 // parseFound reads what compare.sh prints.
 func parseFound(text string) (found, error) {
 	f := found{closure: closure{}, booted: map[string]string{}, jobs: map[string]string{}}
-	f.units = runningUnits{active: map[string]bool{}, files: newUnitFolder()}
+	f.units = units.Running{Active: map[string]bool{}, Files: units.NewFolder()}
 	var paths []string
 	var sizes []int64
 	var unit string
@@ -293,16 +295,16 @@ func parseFound(text string) (found, error) {
 		case "complete":
 			complete = true
 		case "own":
-			f.units.files.names[value] = true
+			f.units.Files.Names[value] = true
 		case "fstab":
-			f.units.fstab += value + "\n"
+			f.units.Fstab += value + "\n"
 		case "active":
-			f.units.active[value] = true
+			f.units.Active[value] = true
 		case "Id":
 			unit = value
 		case "FragmentPath":
-			if strings.HasPrefix(value, "/"+unitDir) && !slices.Contains(f.units.own, unit) {
-				f.units.own = append(f.units.own, unit)
+			if strings.HasPrefix(value, "/"+units.Dir) && !slices.Contains(f.units.Own, unit) {
+				f.units.Own = append(f.units.Own, unit)
 			}
 		}
 	}
@@ -315,7 +317,7 @@ func parseFound(text string) (found, error) {
 	for i, path := range paths {
 		f.closure[path] = sizes[i]
 	}
-	f.units.files.read(text)
+	f.units.Files.Read(text)
 	return f, nil
 }
 

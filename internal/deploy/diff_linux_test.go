@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/crs58/fleet/internal/deploy"
+	"github.com/crs58/fleet/internal/deploy/units"
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/testhost"
 	"github.com/google/go-cmp/cmp"
@@ -95,8 +96,8 @@ func TestDiff(t *testing.T) {
 	}
 
 	want := map[string]deploy.Diff{
-		"full":   {Units: &deploy.Units{Stop: []string{"gone.service"}, Restart: []string{"srv.mount", "web.service"}, Keep: []string{"keeps.service"}}, Reboot: []string{"dbus", "kernel"}},
-		"mac":    {Units: &deploy.Units{Restart: []string{"org.web"}}},
+		"full":   {Units: &units.Changes{Stop: []string{"gone.service"}, Restart: []string{"srv.mount", "web.service"}, Keep: []string{"keeps.service"}}, Reboot: []string{"dbus", "kernel"}},
+		"mac":    {Units: &units.Changes{Restart: []string{"org.web"}}},
 		"folder": {}, "new": {},
 	}
 	for name, w := range want {

@@ -1,4 +1,4 @@
-package deploy
+package units
 
 import (
 	"slices"
@@ -71,9 +71,9 @@ var harmlessKeys = []string{
 	"RefuseManualStart", "RefuseManualStop", "AllowIsolate", "CollectMode", "SourcePath",
 }
 
-// compareUnits tells what NixOS does about a unit that runs as before says and
+// compareFiles tells what NixOS does about a unit that runs as before says and
 // is to run as after says, by the rules of its switch-to-configuration.
-func compareUnits(before, after unitFile) unitEffect {
+func compareFiles(before, after unitFile) unitEffect {
 	effect, added := unaffected, 0
 	for _, section := range unionOfKeys(before, after) {
 		if section == "Install" {

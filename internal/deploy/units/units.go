@@ -1,4 +1,7 @@
-package deploy
+// Package units tells beforehand what switching a machine to another system does
+// to its services: to systemd's units on NixOS, to launchd's jobs on a Mac. It looks
+// at what the machine has told and at the new system, and at no machine.
+package units
 
 import (
 	"crypto/sha256"
@@ -12,10 +15,10 @@ import (
 	"strings"
 )
 
-// Units are the units of a machine, on a Mac the jobs of launchd, that an
+// Changes are the units of a machine, on a Mac the jobs of launchd, that an
 // activation touches, each list sorted. What an activation script asks for beside
 // that, and what happens to the units of users, cannot be told beforehand.
-type Units struct {
+type Changes struct {
 	Stop    []string `json:"stop,omitempty"`
 	Restart []string `json:"restart,omitempty"`
 	Reload  []string `json:"reload,omitempty"`
@@ -25,51 +28,51 @@ type Units struct {
 	Keep []string `json:"keep,omitempty"`
 }
 
-func (all *Units) sort() {
+func (all *Changes) sort() {
 	for _, list := range []*[]string{&all.Stop, &all.Restart, &all.Reload, &all.Start, &all.Keep} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
 }
 
-// runningUnits is what the machine tells about its units.
-type runningUnits struct {
-	active map[string]bool
-	// own are the active units whose file is the system's, which an activation is
+// Running is what the machine tells about its units.
+type Running struct {
+	Active map[string]bool
+	// Own are the active units whose file is the system's, which an activation is
 	// in charge of.
-	own   []string
-	files unitFolder // of the system that runs
-	fstab string
+	Own   []string
+	Files Folder // of the system that runs
+	Fstab string // its /etc/fstab
 }
 
-// predictUnits tells what switching to a new system, given its folder, does to the
+// Predict tells what switching to a new system, given its folder, does to the
 // running units. It follows NixOS's switch-to-configuration, whose own dry run
 // needs the system on the machine, runs programs of it there and locks out a
 // deploy meanwhile. Unlike that it names what the targets start for the first time.
-func predictUnits(running runningUnits, system fs.FS) (Units, error) {
-	after, err := readUnitFolder(system)
+func Predict(running Running, system fs.FS) (Changes, error) {
+	after, err := readFolder(system)
 	if err != nil {
-		return Units{}, err
+		return Changes{}, err
 	}
 	fstab, err := fs.ReadFile(system, "etc/fstab")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Units{}, fmt.Errorf("read the file systems of the new system: %w", err)
+		return Changes{}, fmt.Errorf("read the file systems of the new system: %w", err)
 	}
-	p := prediction{runningUnits: running, after: after}
-	for _, unit := range running.own {
+	p := prediction{Running: running, after: after}
+	for _, unit := range running.Own {
 		p.unit(unit)
 	}
-	p.fileSystems(running.fstab, string(fstab))
+	p.fileSystems(running.Fstab, string(fstab))
 	p.started()
 	p.sort()
-	return p.Units, nil
+	return p.Changes, nil
 }
 
 // prediction is what is known of the units of a machine before and after.
 type prediction struct {
-	Units
-	runningUnits
-	after unitFolder
+	Changes
+	Running
+	after Folder
 }
 
 // instanceOf matches an instance of a template as switch-to-configuration does: one
@@ -79,16 +82,16 @@ var instanceOf = regexp.MustCompile(`^(.*)@[^.]*\.(.*)$`)
 // unit notes what happens to a unit that runs.
 func (p *prediction) unit(name string) {
 	base, dropped := name, false
-	if parts := instanceOf.FindStringSubmatch(name); parts != nil && !p.files.names[name] && !p.after.names[name] {
+	if parts := instanceOf.FindStringSubmatch(name); parts != nil && !p.Files.Names[name] && !p.after.Names[name] {
 		base = parts[1] + "@." + parts[2]
 		// What a configuration says of one instance is a drop-in.
-		dropped = len(p.files.dropIns(name)) > 0 && len(p.after.dropIns(name)) == 0
+		dropped = len(p.Files.dropIns(name)) > 0 && len(p.after.dropIns(name)) == 0
 	}
-	if !p.files.names[base] {
+	if !p.Files.Names[base] {
 		return
 	}
-	before := p.files.unit(base, name)
-	_, there := p.after.texts[base]
+	before := p.Files.unit(base, name)
+	_, there := p.after.Texts[base]
 	switch {
 	case dropped || !there:
 		if before.flag("Unit", "X-StopOnRemoval", true) {
@@ -102,7 +105,7 @@ func (p *prediction) unit(name string) {
 
 // change notes what happens to a unit that both systems have.
 func (p *prediction) change(name, base string, before, after unitFile) {
-	effect := compareUnits(before, after)
+	effect := compareFiles(before, after)
 	ending := path.Ext(name)
 	switch {
 	case effect == unaffected:
@@ -133,14 +136,14 @@ func (p *prediction) activated(base string, service unitFile) bool {
 	}
 	activated := false
 	for _, socket := range sockets {
-		_, starts := p.after.texts[socket]
+		_, starts := p.after.Texts[socket]
 		switch {
-		case p.active[socket] && starts:
+		case p.Active[socket] && starts:
 			p.Restart = append(p.Restart, socket)
-		case p.active[socket]:
+		case p.Active[socket]:
 			p.Stop = append(p.Stop, socket)
 		}
-		activated = activated || p.after.names[socket] // even one that is masked
+		activated = activated || p.after.Names[socket] // even one that is masked
 	}
 	return activated && !service.flag("Service", "X-NotSocketActivated", false)
 }
@@ -149,7 +152,7 @@ func (p *prediction) activated(base string, service unitFile) bool {
 // restarted, want for the first time.
 func (p *prediction) started() {
 	by := slices.Clone(p.Restart)
-	for unit := range p.active {
+	for unit := range p.Active {
 		file := p.after.unit(unit, unit)
 		switch {
 		case !strings.HasSuffix(unit, ".target"), file.flag("Unit", "RefuseManualStart", false), file.flag("Unit", "X-OnlyManualStart", false):
@@ -159,10 +162,10 @@ func (p *prediction) started() {
 		}
 	}
 	for len(by) > 0 {
-		before := p.files.wantedBy(by[0])
+		before := p.Files.wantedBy(by[0])
 		for _, unit := range p.after.wantedBy(by[0]) {
-			_, there := p.after.texts[unit]
-			if there && !p.active[unit] && !slices.Contains(before, unit) && !slices.Contains(p.Start, unit) {
+			_, there := p.after.Texts[unit]
+			if there && !p.Active[unit] && !slices.Contains(before, unit) && !slices.Contains(p.Start, unit) {
 				p.Start = append(p.Start, unit)
 				by = append(by, unit)
 			}
@@ -174,22 +177,22 @@ func (p *prediction) started() {
 // jobDirs are the folders of a Mac's system with the jobs of launchd.
 var jobDirs = []string{"Library/LaunchDaemons", "Library/LaunchAgents", "user/Library/LaunchAgents"}
 
-// predictJobs tells what switching to a new system does to the jobs of launchd,
+// PredictJobs tells what switching to a new system does to the jobs of launchd,
 // of which running has the digests by their files. nix-darwin loads a job anew
 // whose file has changed.
-func predictJobs(running map[string]string, system fs.FS) (Units, error) {
-	var all Units
+func PredictJobs(running map[string]string, system fs.FS) (Changes, error) {
+	var all Changes
 	after := map[string]bool{}
 	for _, dir := range jobDirs {
 		entries, err := fs.ReadDir(system, dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Units{}, fmt.Errorf("list the jobs of the new system: %w", err)
+			return Changes{}, fmt.Errorf("list the jobs of the new system: %w", err)
 		}
 		for _, entry := range entries {
 			file := path.Join(dir, entry.Name())
 			text, err := fs.ReadFile(system, file)
 			if err != nil {
-				return Units{}, fmt.Errorf("read the job %s of the new system: %w", file, err)
+				return Changes{}, fmt.Errorf("read the job %s of the new system: %w", file, err)
 			}
 			after[file] = true
 			sum := sha256.Sum256(text)
