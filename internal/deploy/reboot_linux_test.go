@@ -24,6 +24,8 @@ ExecStart=/bin/sh -c 'ln -sfn "$(cat /boot/default)" /run/booted-system; exec "$
 [Install]
 WantedBy=multi-user.target
 UNIT
+mkdir /etc/systemd/system/fleet-recover-once.service.d
+printf '[Unit]\nAfter=boots.service\n' > /etc/systemd/system/fleet-recover-once.service.d/boots.conf
 systemctl --quiet enable --now boots.service
 units=$(nix-store --add /etc/systemd/system)
 rm -r /etc/systemd/system
@@ -54,7 +56,7 @@ const starts = "/usr/bin/systemctl daemon-reload; /usr/bin/systemctl start --no-
 func TestReboot(t *testing.T) {
 	const (
 		readOnly = "mount --bind /etc/systemd /etc/systemd && mount -o remount,bind,ro /etc/systemd"
-		recovers = `printf '[Service]\nType=oneshot\nExecStart=/bin/sh /var/lib/fleet/launch\n[Install]\nWantedBy=multi-user.target\n' > /etc/systemd/system/recovers.service
+		recovers = `printf '[Unit]\nAfter=boots.service\n[Service]\nType=oneshot\nExecStart=/bin/sh /var/lib/fleet/launch\n[Install]\nWantedBy=multi-user.target\n' > /etc/systemd/system/recovers.service
 systemctl --quiet enable recovers.service
 `
 		declares = "$b mkdir -p $out/etc/systemd/system; echo > $out/etc/systemd/system/fleet-recover.service"
@@ -64,7 +66,8 @@ systemctl --quiet enable recovers.service
 	hosts := []struct {
 		name          string
 		first, second system
-		prepare       string // shell lines on the host between the two
+		prepare       string      // shell lines on the host between the two
+		earlier       deploy.Goal // the host came to the second system before, without a restart
 		goal          deploy.Goal
 		state         deploy.State
 		texts         []string
@@ -94,6 +97,16 @@ systemctl --quiet enable recovers.service
 			name: "in-memory", prepare: asNixOS + "mount -t tmpfs fleet-test /var/lib/fleet", goal: deploy.Boot,
 			state: deploy.Failed, texts: []string{"could not be taken back: /var/lib/fleet is in memory; use --goal boot"}, boots: 1,
 		},
+		{
+			name: "staged", first: system{before: linkUp}, second: system{before: linkDown}, earlier: deploy.Boot, goal: deploy.Boot,
+			state: deploy.RolledBack, texts: []string{"not confirmed within 8s", "back on generation 1"}, boots: 3,
+		},
+		{
+			name: "switched", first: system{build: kernel("/etc/hostname"), before: linkUp},
+			second:  system{build: kernel("/etc/hosts"), before: `[ "$(readlink /run/booted-system)" != @out@ ] || ` + linkDown},
+			earlier: deploy.Switch, goal: deploy.Switch,
+			state: deploy.RolledBack, texts: []string{"not confirmed within 8s", "back on generation 1"}, boots: 3,
+		},
 	}
 	n := testhost.NewNetwork(t)
 	var options []testhost.Options
@@ -108,29 +121,36 @@ systemctl --quiet enable recovers.service
 	leavesNothing(t, x, full...)
 	tops := flakeOf(t, x, systems)
 	o := sshOptions(x, &recorder{}, n)
-	o.Timeouts.Confirm = 8 * time.Second
-	machines := func(version string, goal deploy.Goal) (list []deploy.Machine) {
-		for _, h := range hosts {
-			if goal == "" || h.goal == goal {
+	o.Timeouts.Confirm, o.Timeouts.Reboot = 8*time.Second, 2*time.Minute
+	update := func(version string, goal deploy.Goal, which func(i int) bool) []deploy.Result {
+		var list []deploy.Machine
+		for i, h := range hosts {
+			if which(i) {
 				list = append(list, machine(h.name, flake.NixOS, "ssh://"+h.name, tops[h.name+"-"+version]))
 			}
 		}
-		return list
+		o := o
+		o.Goal = goal
+		return newDeployer(t, o).Update(t.Context(), list).Results
 	}
-	for _, r := range newDeployer(t, o).Update(t.Context(), machines("1", "")).Results {
-		if r.State != deploy.Done {
-			t.Fatalf("the first system of %s: %+v", r.Machine, r)
+	done := func(results []deploy.Result) {
+		for _, r := range results {
+			if r.State != deploy.Done {
+				t.Fatalf("%s before its restart: %+v", r.Machine, r)
+			}
 		}
 	}
+	done(update("1", deploy.Switch, func(int) bool { return true }))
 	for i, h := range full {
 		on(t, h, "sh", "-c", cmp.Or(hosts[i].prepare, asNixOS))
 	}
-
-	o.Reboot = true
 	results := map[string]deploy.Result{}
 	for _, goal := range []deploy.Goal{deploy.Boot, deploy.Switch} {
-		o.Goal = goal
-		for _, r := range newDeployer(t, o).Update(t.Context(), machines("2", goal)).Results {
+		done(update("2", goal, func(i int) bool { return hosts[i].earlier == goal }))
+	}
+	o.Reboot = true
+	for _, goal := range []deploy.Goal{deploy.Boot, deploy.Switch} {
+		for _, r := range update("2", goal, func(i int) bool { return hosts[i].goal == goal }) {
 			results[r.Machine] = r
 		}
 	}

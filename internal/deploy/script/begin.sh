@@ -28,6 +28,14 @@ out=$(sed -n 's/^out=//p' "$dir/plan")
 [ -e "$out" ] || { echo "$out was not copied here" >&2; exit 1; }
 from=$(readlink /run/current-system || true)
 link=$(readlink /nix/var/nix/profiles/system || true)
+if grep -qx goal=reboot "$dir/plan"; then
+  # What runs, or is to be booted, may be the new system already: the way back leads
+  # to what is known to boot.
+  [ "$from" != "$out" ] || from=$(readlink /run/booted-system || true)
+  for made in /nix/var/nix/profiles/system-*-link; do
+    [ "$(readlink "$made")" != "$from" ] || link=$made
+  done
+fi
 printf 'from=%s\nlink=%s\nsince=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" >>"$dir/plan"
 echo "$id" >"$dir/id"
 for word in confirmed rejected expired failed killed full rebooted uncommitted; do
