@@ -22,8 +22,9 @@
 // itself is in charge: a supervisor on it, started by the driver and independent of
 // it, takes the activation to one of its ends.
 //
-//	begin          the plan is in /var/lib/fleet/ID, root's alone, and the link
-//	               /var/lib/fleet/current was made: who makes it has the machine
+//	begin          the plan is in /var/lib/fleet/ID, root's alone and on the disk,
+//	               and the link /var/lib/fleet/current was made: who makes it has
+//	               the machine; one that leads to no whole plan counts as none
 //	activating     `switch-to-configuration test` of the new system runs, for
 //	               Limit at most: neither profile nor boot loader are touched
 //	waiting        it succeeded; the driver makes a new connection, looks at the

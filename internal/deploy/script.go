@@ -47,6 +47,13 @@ const prelude = searchPath + `export LC_ALL=C
 state=/var/lib/fleet
 run=/run
 [ -d "$run" ] || run=/var/run
+# whole DEPLOY: its folder is there, and no power cut has emptied it.
+whole() { grep -qs '^since=' "$state/$1/plan" && [ -s "$state/$1/supervise" ]; }
+# under_way names the deploy that has the machine.
+under_way() {
+  name=$(cat "$state/current" 2>/dev/null || :)
+  ! whole "$name" || echo "$name"
+}
 uptime_seconds() {
   if [ "$(uname -s)" = Darwin ]; then # whose clock takes the time of its boot along when it jumps
     echo "$(($(date +%s) - $(sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/')))"

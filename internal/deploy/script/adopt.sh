@@ -2,6 +2,6 @@
 # is none.
 # $1: the deploy's name; empty for the one under way, or else the last
 # shellcheck disable=SC2154 # state is from the prelude
-id=${1:-$(cat "$state/current" 2>/dev/null)}
+id=${1:-$(under_way)}
 [ -n "$id" ] || id=$(for dir in "$state"/[0-9]*; do echo "${dir##*/}"; done | sort | tail -n 1)
-[ ! -e "$state/$id/plan" ] || { echo "id=$id"; cat "$state/$id/plan"; }
+! whole "$id" || { echo "id=$id"; cat "$state/$id/plan"; }

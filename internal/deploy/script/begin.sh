@@ -8,27 +8,53 @@ set -eu
 umask 077
 id=$1
 dir=$state/$id
-mkdir -p "$state"
+roots=/nix/var/nix/gcroots/fleet
+mkdir -p "$state" "$run/fleet"
 chmod 700 "$state"
-under=$(cat "$state/current" 2>/dev/null || true)
+under=$(under_way)
 if [ "$under" = "$id" ]; then
   exec /bin/sh "$state/launch"
 elif [ -n "$under" ]; then
   exit 75
 fi
-rm -rf "$dir"
-mkdir "$dir"
-roots=/nix/var/nix/gcroots/fleet
-trap 'rm -rf "$dir"; rm -f "$roots/$id" "$roots/$id-from"' EXIT
+[ ! -s "$dir/result" ] || exit 0 # it has come to its end already
 
-cat >"$dir/plan"
-size=$(wc -c <"$dir/plan")
+# clear puts a link aside that leads to no deploy; the supervisor says so. One begin
+# at a time does that, so that none takes the link that another has just made.
+clear() {
+  clearing=$run/fleet/clearing
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    if mkdir "$clearing" 2>/dev/null; then
+      ! stale || mv -f "$state/current" "$state/emptied"
+      break
+    fi
+    sleep 1
+  done
+  rmdir "$clearing" 2>/dev/null || : # a begin that was killed may have left it
+}
+# stale: the link leads to no deploy. It is looked at again at last, for the link of
+# one that comes to its end is removed before its folder.
+stale() {
+  name=$(cat "$state/current" 2>/dev/null || :)
+  ! whole "$name" && [ -e "$state/current" ] && [ "$(cat "$state/current")" = "$name" ]
+}
+[ ! -e "$state/current" ] || clear
+
+# All is staged aside: the folder of a deploy is there as a whole or not at all.
+for left in "$state"/.[0-9]*; do
+  kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" # of a begin that was killed
+done
+stage=$state/.$id.$$
+trap 'rm -rf "$stage"' EXIT
+mkdir "$stage"
+cat >"$stage/plan"
+size=$(wc -c <"$stage/plan")
 [ "$size" -eq "$2" ] || { echo "only $size of $2 bytes arrived" >&2; exit 1; }
-out=$(sed -n 's/^out=//p' "$dir/plan")
+out=$(sed -n 's/^out=//p' "$stage/plan")
 [ -e "$out" ] || { echo "$out was not copied here" >&2; exit 1; }
 from=$(readlink /run/current-system || true)
 link=$(readlink /nix/var/nix/profiles/system || true)
-if grep -qx goal=reboot "$dir/plan"; then
+if grep -qx goal=reboot "$stage/plan"; then
   # What runs, or is to be booted, may be the new system already: the way back leads
   # to what is known to boot.
   [ "$from" != "$out" ] || from=$(readlink /run/booted-system || true)
@@ -36,26 +62,17 @@ if grep -qx goal=reboot "$dir/plan"; then
     [ "$(readlink "$made")" != "$from" ] || link=$made
   done
 fi
-printf 'from=%s\nlink=%s\nsince=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" >>"$dir/plan"
-echo "$id" >"$dir/id"
+printf 'from=%s\nlink=%s\nsince=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" >>"$stage/plan"
+echo "$id" >"$stage/id"
 for word in confirmed rejected expired failed killed full rebooted uncommitted; do
-  echo "$word" >"$dir/$word"
+  echo "$word" >"$stage/$word"
 done
 if [ -d /run/systemd/system ]; then
-  systemctl list-units --state=failed,auto-restart --plain --no-legend --no-pager | cut -d ' ' -f 1 >"$dir/failed-before"
+  systemctl list-units --state=failed,auto-restart --plain --no-legend --no-pager | cut -d ' ' -f 1 >"$stage/failed-before"
 fi
-printf %s "$3" >"$dir/supervise"
-printf %s "$4" >"$state/launch.new"
-mv -f "$state/launch.new" "$state/launch"
-: >>"$dir/log"
-
-# Neither system may be collected as garbage meanwhile.
-(
-  umask 022
-  mkdir -p "$roots"
-  ln -sfn "$out" "$roots/$id"
-  [ -z "$from" ] || ln -sfn "$from" "$roots/$id-from"
-)
+printf %s "$3" >"$stage/supervise"
+: >"$stage/log"
+printf %s "$4" >"$stage/launch"
 
 # arm sees to it that the supervisor is started again after a reboot, or says why
 # it cannot. The unit for that is in the folder that systemd has for what is set
@@ -109,18 +126,43 @@ PLIST
 }
 
 undo() {
+  [ ! -d /run/systemd/system ] || systemctl stop "fleet-activate-$id" 2>/dev/null || :
   [ ! -e "$dir/armed" ] || while read -r made; do rm -f "$made" || rmdir "$made" || :; done <"$dir/armed" 2>/dev/null
-  rm -rf "$dir" "$run/fleet/$id"
-  rm -f "$state/current" "$roots/$id" "$roots/$id-from"
+  rm -rf "$run/fleet/$id"
+  rm -f "$run/fleet/$id.pid" "$roots/$id" "$roots/$id-from"
+  # First the link: while it is there the folder is, too.
+  rm -f "$state/current"
+  rm -rf "$dir"
 }
+# settled FILE...: they are on the disk, and a power cut does not take them.
+settled() { sync "$@" 2>/dev/null || sync; }
 
+settled "$stage"/* "$stage"
+mv -f "$stage/launch" "$state/launch"
+whole "$id" || rm -rf "$dir"
+# Where another begin of this deploy, over a connection that is lost, was faster,
+# ours is moved into its folder.
+mv "$stage" "$dir"
+rm -rf "${dir:?}/${stage##*/}"
 mkdir -p "$run/fleet/$id"
+settled "$state"
 # Whoever makes this link has the machine.
-ln "$dir/id" "$state/current" 2>/dev/null || { rm -rf "$run/fleet/$id"; exit 75; }
+if ! ln "$dir/id" "$state/current" 2>/dev/null; then
+  [ "$(under_way)" != "$id" ] || exec /bin/sh "$state/launch"
+  rm -rf "$run/fleet/$id" "$dir"
+  exit 75
+fi
 trap undo EXIT
+# Neither system may be collected as garbage meanwhile; nobody else's matters now.
+(
+  umask 022
+  mkdir -p "$roots"
+  rm -f "$roots"/[0-9]*
+  ln -sfn "$out" "$roots/$id"
+  [ -z "$from" ] || ln -sfn "$from" "$roots/$id-from"
+)
 if ! arm && grep -qx goal=reboot "$dir/plan"; then exit 76; fi
-# A power cut takes nothing of that.
 # shellcheck disable=SC2046 # a list
-sync "$dir"/* "$state/launch" $(cat "$dir/armed" 2>/dev/null) 2>/dev/null || :
+settled "$state" $(cat "$dir/armed" 2>/dev/null)
 /bin/sh "$state/launch"
 trap - EXIT

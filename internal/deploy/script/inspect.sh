@@ -24,7 +24,7 @@ if [ -n "$link" ]; then
   say created "$(stat -c %Y "$link" 2>/dev/null || stat -f %m "$link")"
 fi
 say activating "$(cat "$run/fleet-activating" 2>/dev/null)"
-deploy=$(cat "$state/current" 2>/dev/null)
+deploy=$(under_way)
 if [ -n "$deploy" ]; then
   say deploy "$deploy"
   plan() { sed -n "s/^$1=//p" "$state/$deploy/plan"; }

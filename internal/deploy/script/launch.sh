@@ -2,7 +2,7 @@
 # it runs. Used at the beginning of a deploy, at boot, and by whoever finds a
 # deploy without its supervisor.
 # shellcheck disable=SC2154 # run and state are from the prelude
-id=$(cat "$state/current" 2>/dev/null)
+id=$(under_way)
 [ -n "$id" ] || exit 0
 dir=$state/$id
 if [ -d /run/systemd/system ]; then
@@ -20,15 +20,24 @@ if [ -d /run/systemd/system ]; then
     /bin/sh "$dir/supervise" "$dir" </dev/null || runs # another may have been faster
   exit
 fi
-pid=$(cat "$run/fleet/$id.pid" 2>/dev/null)
-[ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null || exit 0
+# The file names the supervisor, and until there is one whoever starts it.
+file=$run/fleet/$id.pid
 (umask 077 && mkdir -p "$run/fleet")
+pid=$(cat "$file" 2>/dev/null)
+if [ -n "$pid" ]; then
+  ! kill -0 "$pid" 2>/dev/null || exit 0
+  rm -f "$file"
+fi
+echo $$ >"$file.$$"
+ln "$file.$$" "$file" 2>/dev/null || { rm -f "$file.$$"; exit 0; } # another was faster
+rm -f "$file.$$"
 if command -v setsid >/dev/null; then
   setsid /bin/sh "$dir/supervise" "$dir" </dev/null >>"$dir/log" 2>&1 &
 else
   nohup /bin/sh "$dir/supervise" "$dir" </dev/null >>"$dir/log" 2>&1 &
 fi
 pid=$!
-echo "$pid" >"$run/fleet/$id.pid"
+echo "$pid" >"$file.$$" && mv -f "$file.$$" "$file"
+[ "$(under_way)" = "$id" ] || rm -f "$file" # it has ended already
 # A laptop stays awake meanwhile.
 ! command -v caffeinate >/dev/null || caffeinate -s -w "$pid" </dev/null >/dev/null 2>&1 &

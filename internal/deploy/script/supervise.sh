@@ -110,6 +110,7 @@ finish() {
     say "cannot write $dir/result; trying again"
     sleep 10
   done
+  sync "$dir/result" 2>/dev/null || sync # before its link is removed
   tidy
 }
 
@@ -177,7 +178,11 @@ back() {
 rebooted=
 [ -d "$live" ] || rebooted=1
 mkdir -p "$live"
-[ ! -e "$dir/result" ] || tidy
+[ ! -s "$dir/result" ] || tidy
+if [ -e "$state/emptied" ]; then
+  say "a power cut had emptied the deploy before, which counts as none"
+  rm -f "$state/emptied"
+fi
 code=$(cat "$dir/code" 2>/dev/null)
 
 if [ ! -e "$dir/decision" ]; then

@@ -9,10 +9,6 @@ id=$1 at=$2
 dir=$state/$id
 unit=fleet-activate-$id
 
-if [ ! -d "$dir" ]; then
-  printf '\nfleet: - gone\n'
-  exit 0
-fi
 alive() {
   if [ -d /run/systemd/system ]; then
     case $(systemctl show --property=ActiveState --value "$unit") in
@@ -27,10 +23,12 @@ alive() {
 # The state is read before the output, so that an end means that all output is
 # there. It is one only when another deploy may begin.
 state() {
-  if [ -f "$dir/result" ] && [ "$(cat "$state/current" 2>/dev/null)" != "$id" ]; then
+  if [ "$(under_way)" = "$id" ]; then
+    echo "running $(cat "$run/fleet/$id/phase" 2>/dev/null || echo activating) $(cat "$dir/code" 2>/dev/null)"
+  elif [ -s "$dir/result" ]; then
     echo "ended $(cat "$dir/result")"
   else
-    echo "running $(cat "$run/fleet/$id/phase" 2>/dev/null || echo activating) $(cat "$dir/code" 2>/dev/null)"
+    echo gone
   fi
 }
 now=$(state)
@@ -40,6 +38,10 @@ running*)
     now=$(state) # it may have ended between the two looks
     case $now in running*) now=dead ;; esac
   fi
+  ;;
+gone)
+  printf '\nfleet: - gone\n'
+  exit 0
   ;;
 esac
 
