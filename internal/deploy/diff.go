@@ -333,13 +333,20 @@ func rebootFor(system string, f found) []string {
 		parts = append(parts, "init")
 	}
 	inhibitors, _ := os.ReadFile(filepath.Join(system, "switch-inhibitors"))
-	before, after := parseInhibitors(f.inhibitors), parseInhibitors(string(inhibitors))
-	for part, version := range after {
-		if was, ok := before[part]; ok && was != version {
+	parts = append(parts, inhibits(f.inhibitors, string(inhibitors))...)
+	slices.Sort(parts)
+	return parts
+}
+
+// inhibits names the parts for which NixOS refuses to switch from a system to
+// another, by their files switch-inhibitors.
+func inhibits(from, to string) (parts []string) {
+	before, after := parseInhibitors(from), parseInhibitors(to)
+	for _, part := range sortedKeys(after) {
+		if was, ok := before[part]; ok && was != after[part] {
 			parts = append(parts, part)
 		}
 	}
-	slices.Sort(parts)
 	return parts
 }
 

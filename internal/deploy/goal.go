@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/crs58/fleet/internal/flake"
@@ -76,15 +77,32 @@ func (w *way) chooseReboot(ctx context.Context) error {
 		return nil
 	}
 	const script = `for part in kernel initrd kernel-modules; do
-  [ ! -e "/run/booted-system/$part" ] || [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$1/$part")" ] || exit 1
-done`
+  [ ! -e "/run/booted-system/$part" ] || [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$1/$part")" ] || echo "part=$part"
+done
+init() { cat "$1/init-interface-version" 2>/dev/null; }
+[ -z "$(init /run/current-system)" ] || [ "$(init /run/current-system)" = "$(init "$1")" ] || echo part=init
+inhibitors() { tr -d '\n' 2>/dev/null <"$1/switch-inhibitors"; }
+echo "before=$(inhibitors /run/current-system)"
+echo "after=$(inhibitors "$1")"`
+	var parts []string
+	said := map[string]string{}
 	bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
-	code, err := ask(bounded, w.t, []string{"/bin/sh", "-c", script, "fleet", w.s.Wanted.OutPath}, func(string) {})
-	if err != nil {
-		return fmt.Errorf("compare what %s has booted with its new system: %w", w.t, err)
+	code, err := ask(bounded, w.t, []string{"/bin/sh", "-c", script, "fleet", w.s.Wanted.OutPath}, func(line string) {
+		if name, value, _ := strings.Cut(line, "="); name == "part" {
+			parts = append(parts, value)
+		} else {
+			said[name] = value
+		}
+	})
+	if err == nil && code != 0 {
+		err = &exitError{code: code}
 	}
-	if code != 0 {
+	if err != nil {
+		return fmt.Errorf("compare what %s runs with its new system: %w", w.t, err)
+	}
+	if parts = append(parts, inhibits(said["before"], said["after"])...); len(parts) > 0 {
+		w.d.emit(w.m.Name, Copy, Running, "a restart brings up "+strings.Join(parts, ", "))
 		w.s.Goal = Reboot
 	}
 	return nil

@@ -63,6 +63,9 @@ systemctl --quiet enable recovers.service
 	)
 	// A system's kernel is a link to what other systems may have too.
 	kernel := func(file string) string { return "$b mkdir -p $out; $b ln -s " + file + " $out/kernel" }
+	inhibitors := func(version string) string {
+		return "$b mkdir -p $out; printf '{\n\"dbus\": \"" + version + "\"}\n' > $out/switch-inhibitors"
+	}
 	hosts := []struct {
 		name          string
 		first, second system
@@ -84,7 +87,8 @@ systemctl --quiet enable recovers.service
 			state: deploy.RolledBack, texts: []string{"units failed: new.service", "back on generation 1"}, boots: 3,
 		},
 		{name: "new-kernel", first: system{build: kernel("/etc/hostname")}, second: system{build: kernel("/etc/hosts")}, goal: deploy.Switch, state: deploy.Done, boots: 2, stays: true},
-		{name: "same-kernel", first: system{build: kernel("/etc/hostname")}, second: system{build: kernel("/etc/hostname")}, goal: deploy.Switch, state: deploy.Done, boots: 1, stays: true},
+		{name: "same-kernel", first: system{build: kernel("/etc/hostname") + "; " + inhibitors("1")}, second: system{build: kernel("/etc/hostname") + "; " + inhibitors("1")}, goal: deploy.Switch, state: deploy.Done, boots: 1, stays: true},
+		{name: "inhibited", first: system{build: inhibitors("1")}, second: system{build: inhibitors("2")}, goal: deploy.Switch, state: deploy.Done, boots: 2, stays: true},
 		{
 			name: "declares", first: system{build: declares}, second: system{build: declares},
 			prepare: recovers + asNixOS + readOnly, goal: deploy.Boot, state: deploy.Done, boots: 2, stays: true,
