@@ -253,7 +253,9 @@ func (f *follower) judge(ctx context.Context, now Progress) {
 		return
 	}
 	switch decision {
-	case undecidedStranger, undecidedEarly:
+	case undecidedEarly:
+		return // it has restarted meanwhile
+	case undecidedStranger:
 		f.d.emit(f.s.Machine, Confirm, Running, fmt.Sprintf("the machine does not take the confirmation (%s)", decision))
 	}
 	f.judged, f.verdict = true, verdict
@@ -269,6 +271,8 @@ func (f *follower) examine(ctx context.Context, now Progress) error {
 	units := broken(f.health, all)
 	warn := f.health != nil && f.health.FailedUnits == "warn"
 	switch {
+	case len(units) > 0 && !warn && f.s.Class == flake.Darwin:
+		return &fixableError{err: &UnitsFailedError{Units: units}, next: addressOf(f.t).onTarget("launchctl", "print", "system/"+units[0])}
 	case len(units) > 0 && !warn:
 		return &UnitsFailedError{Units: units}
 	case len(all) > 0:

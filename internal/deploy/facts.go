@@ -28,7 +28,8 @@ type Facts struct {
 	Deploy *Underway `json:"deploy,omitempty"`
 	// Key describes the machine's age key file.
 	Key KeyFile `json:"-"`
-	// FailedUnits are the systemd units that have failed, sorted.
+	// FailedUnits are the systemd units that have failed, sorted; on a Mac the jobs
+	// of launchd that do not run because they did, without Apple's own.
 	FailedUnits []string `json:"failedUnits,omitempty"`
 	// RebootNeeded tells that the kernel, its modules or the initial RAM disk are
 	// not those of the system that runs.

@@ -61,6 +61,9 @@ uptime_seconds() {
     cut -d . -f 1 /proc/uptime
   fi
 }
+failed_jobs() { # of launchd, but for Apple's and those that a stop has ended, or that run again
+  launchctl list | awk '$1 == "-" && $2 != 0 && $2 !~ /^-(1|2|13|15)$/ && $3 !~ /^com\.apple\./ { print $3 }'
+}
 `
 
 // searchPath is the part of prelude that is good for other programs too.

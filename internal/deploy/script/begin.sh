@@ -62,13 +62,15 @@ if grep -qx goal=reboot "$stage/plan"; then
     [ "$(readlink "$made")" != "$from" ] || link=$made
   done
 fi
-printf 'from=%s\nlink=%s\nsince=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" >>"$stage/plan"
+printf 'from=%s\nlink=%s\nsince=%s\nuser=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" "${SUDO_USER:-}" >>"$stage/plan"
 echo "$id" >"$stage/id"
 for word in confirmed rejected expired failed killed full rebooted uncommitted; do
   echo "$word" >"$stage/$word"
 done
 if [ -d /run/systemd/system ]; then
   systemctl list-units --state=failed,auto-restart --plain --no-legend --no-pager | cut -d ' ' -f 1 >"$stage/failed-before"
+elif command -v launchctl >/dev/null; then
+  failed_jobs >"$stage/failed-before"
 fi
 printf %s "$3" >"$stage/supervise"
 : >"$stage/log"

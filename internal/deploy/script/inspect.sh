@@ -57,5 +57,7 @@ if [ -d /run/systemd/system ]; then
   systemctl list-units --state=auto-restart --plain --no-legend --no-pager | while read -r unit _; do
     say restarting "$unit"
   done
-  [ ! -e "$state/${2:-}/failed-before" ] || sed 's/^/failedbefore=/' "$state/$2/failed-before"
+elif command -v launchctl >/dev/null; then
+  failed_jobs | sed 's/^/failed=/'
 fi
+[ ! -e "$state/${2:-}/failed-before" ] || sed 's/^/failedbefore=/' "$state/$2/failed-before"
