@@ -34,10 +34,13 @@ rm -f "$file.$$"
 if command -v setsid >/dev/null; then
   setsid /bin/sh "$dir/supervise" "$dir" </dev/null >>"$dir/log" 2>&1 &
 else
-  nohup /bin/sh "$dir/supervise" "$dir" </dev/null >>"$dir/log" 2>&1 &
+  # Not by nohup: that of a Mac does nothing where launchd has started it.
+  (trap '' HUP && exec /bin/sh "$dir/supervise" "$dir") </dev/null >>"$dir/log" 2>&1 &
 fi
 pid=$!
 echo "$pid" >"$file.$$" && mv -f "$file.$$" "$file"
 [ "$(under_way)" = "$id" ] || rm -f "$file" # it has ended already
-# A laptop stays awake meanwhile.
-! command -v caffeinate >/dev/null || caffeinate -s -w "$pid" </dev/null >/dev/null 2>&1 &
+# A laptop stays awake meanwhile, whether it has mains power or not.
+if command -v caffeinate >/dev/null; then
+  caffeinate -i -s -w "$pid" </dev/null >/dev/null 2>&1 & # nothing of ours may keep the connection's output
+fi

@@ -78,10 +78,19 @@ limited() {
 # apply SYSTEM ACTION: has a system do ACTION, as its class knows it.
 apply() {
   if [ "$class" = darwin ]; then
-    limited "$1/activate"
+    apply_user "$1" && limited "$1/activate"
   else
     limited "$1/bin/switch-to-configuration" "$2"
   fi
+}
+
+# apply_user SYSTEM: has the user activate their part of a nix-darwin system from
+# before 2025. A later one has none, or a program that only says so.
+apply_user() {
+  if [ ! -x "$1/activate-user" ] || grep -q '^# nix-darwin: deprecated$' "$1/activate-user"; then return 0; fi
+  user=$(get user)
+  [ -n "$user" ] || { say "$1/activate-user is left out: it is root who logged in" && return 0; }
+  limited sudo -H -u "$user" -- "$1/activate-user"
 }
 
 # commit makes the new system what the machine boots.
@@ -92,7 +101,10 @@ commit() {
   else
     nix-env --profile "$profile" --set "$out" || return
   fi
-  [ "$class" = darwin ] || apply "$out" boot
+  case $class in
+  darwin) [ -z "$rebooted" ] || apply "$out" ;; # it has come up on the system of before
+  *) apply "$out" boot ;;
+  esac
 }
 
 # restart does not return: the machine takes us down with it.
@@ -167,7 +179,8 @@ back() {
     [ -z "$rebooted" ] || restart
   fi
   at=$(current)
-  if [ -z "$rebooted" ] || { [ "$at" != "$from" ] && [ "$at" != "$(readlink "${profile%/*}/$link")" ]; }; then
+  # A Mac that restarts keeps what the new system has put in place.
+  if [ -z "$rebooted" ] || [ "$class" = darwin ] || { [ "$at" != "$from" ] && [ "$at" != "$(readlink "${profile%/*}/$link")" ]; }; then
     apply "$from" "$permanent"
     status=$?
     [ "$(current)" = "$from" ] || finish stranded "$1" "$status"
@@ -231,6 +244,8 @@ if [ ! -e "$dir/decision" ]; then
   decide expired
 fi
 
+# While a Mac starts, the volume with /nix may be mounted later than it answers.
+[ ! -x /bin/wait4path ] || /bin/wait4path /nix/store
 why=$(cat "$dir/decision")
 [ "$why" = confirmed ] || back "$why"
 phase committing
