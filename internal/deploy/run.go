@@ -119,6 +119,9 @@ func (w *way) walk(ctx context.Context) Result {
 	if err := w.retake(ctx); err != nil {
 		return r.fail(ctx, Activate, err)
 	}
+	if err := w.consent(ctx); err != nil {
+		return r.fail(ctx, Reach, err)
+	}
 	if err := w.putSecrets(ctx); err != nil {
 		return r.fail(ctx, Secrets, err)
 	}
