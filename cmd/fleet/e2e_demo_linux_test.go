@@ -41,8 +41,8 @@ type demo struct {
 	said bytes.Buffer // all that the program ever printed
 }
 
-// newDemo builds the program and makes the fleet for hosts, by machine.
-func newDemo(t *testing.T, n *testhost.Network, hosts map[string]*testhost.Host) *demo {
+// newProgram builds the program, which knows hosts, by machine, and has no fleet.
+func newProgram(t *testing.T, n *testhost.Network, hosts map[string]*testhost.Host) *demo {
 	t.Helper()
 	repo, err := filepath.Abs("../..")
 	if err != nil {
@@ -83,7 +83,13 @@ func newDemo(t *testing.T, n *testhost.Network, hosts map[string]*testhost.Host)
 	for _, h := range hosts {
 		d.know(t, h.IP.String(), h.HostKey)
 	}
+	return d
+}
 
+// newDemo builds the program and makes the fleet for hosts, by machine.
+func newDemo(t *testing.T, n *testhost.Network, hosts map[string]*testhost.Host) *demo {
+	t.Helper()
+	d := newProgram(t, n, hosts)
 	d.must(t, "init", "--template", "demo", d.dir)
 	inventory := d.read(t, "modules/inventory/machines.nix")
 	for name, h := range hosts {
@@ -95,7 +101,9 @@ func newDemo(t *testing.T, n *testhost.Network, hosts map[string]*testhost.Host)
 	}
 	d.write(t, "modules/inventory/machines.nix", inventory)
 	d.write(t, "e2e.json", "{}")
-	d.write(t, "modules/e2e.nix", testdata(t, "e2e.nix"))
+	for _, module := range []string{"e2e.nix", "phrase.nix"} {
+		d.write(t, "modules/"+module, testdata(t, module))
+	}
 	return d
 }
 

@@ -1,8 +1,6 @@
 package deploy_test
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +20,7 @@ func leavesNothing(t *testing.T, x *counted, hosts ...*testhost.Host) {
 	t.Cleanup(func() {
 		vanishes(t, "here", x.leftovers)
 		for _, h := range hosts {
-			vanishes(t, h.Name, func() []string { return append(hostProcesses(h), hostFiles(h)...) })
+			vanishes(t, h.Name, h.Leftovers)
 		}
 	})
 }
@@ -53,39 +51,4 @@ func (c *counted) leftovers() (left []string) {
 		}
 	}
 	return left
-}
-
-// hostProcesses are the processes of a host that are not its own: outside of the
-// services of its systemd, or in those that a deploy or a connection has made.
-func hostProcesses(h *testhost.Host) (left []string) {
-	const list = "ps -eo pid,unit,args --no-headers"
-	out, said, code := h.Exec(context.Background(), strings.Fields(list)...)
-	if code != 0 {
-		return []string{fmt.Sprintf("%s: exit status %d: %s", list, code, said)}
-	}
-	for line := range strings.Lines(out) {
-		f := strings.Fields(line)
-		pid, unit, args := f[0], f[1], strings.Join(f[2:], " ")
-		switch {
-		case pid == "1", args == list, strings.HasPrefix(args, "sshd: ") && strings.Contains(args, "[listener]"):
-		case unit == "-", unit == "ssh.service", strings.HasPrefix(unit, "fleet-"), strings.HasPrefix(unit, "session-"), strings.HasPrefix(unit, "run-"):
-			left = append(left, strings.TrimSpace(line))
-		}
-	}
-	return left
-}
-
-// hostFiles are the files and units that a host has only as long as it is
-// deployed to.
-func hostFiles(h *testhost.Host) []string {
-	out, said, code := h.Exec(context.Background(), "sh", "-c", `
-		find /run/fleet /nix/var/nix/gcroots/fleet -mindepth 1 2>/dev/null
-		for path in /var/lib/fleet/current /etc/systemd/system.control; do
-			[ ! -e "$path" ] || echo "$path"
-		done
-		[ ! -d /run/systemd/system ] || systemctl list-units --all --plain --no-legend 'fleet-*'`)
-	if code != 0 {
-		return []string{fmt.Sprintf("looking at its files: exit status %d: %s", code, said)}
-	}
-	return strings.FieldsFunc(out, func(r rune) bool { return r == '\n' })
 }

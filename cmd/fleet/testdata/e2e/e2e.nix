@@ -26,16 +26,6 @@ in
       // all.${config.networking.hostName} or { };
     in
     {
-      clan.core.vars.generators.e2e = {
-        prompts.phrase.type = "hidden";
-        files.phrase = {
-          owner = "crs58";
-          group = "users";
-          mode = "0440";
-        };
-        script = "cat $prompts/phrase > $out/phrase";
-      };
-
       environment.etc = {
         "e2e/version".text = mine.version;
         "e2e/payload" = lib.mkIf (mine.payload > 0) {
