@@ -2,6 +2,8 @@ package deploy_test
 
 import (
 	"bufio"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,17 +26,19 @@ import (
 const driverEnv = "FLEET_TEST_DRIVER"
 
 // driverJob is what a driver that is to be killed does: it deploys one machine
-// and stands still at an event.
+// and stands still at an event, or goes on from there until it is killed.
 type driverJob struct {
 	SSHConfig, Runs, Run string
 	Machine              deploy.Machine
+	Ahead                []deploy.Machine // those that come before it
 	Settings             deploy.Settings
 	Phase                deploy.Phase
 	State                deploy.State
 	Message              string
+	GoesOn               bool
 }
 
-const standsStill = "the driver stands still"
+const isThere = "the driver is where it is to be killed"
 
 // TestDriver is the driver that other tests kill.
 func TestDriver(t *testing.T) {
@@ -45,25 +49,35 @@ func TestDriver(t *testing.T) {
 	if err := json.Unmarshal([]byte(os.Getenv(driverEnv)), &job); err != nil {
 		t.Fatal(err)
 	}
+	if job.Machine.Details == nil {
+		job.Machine.Evaluate = func(context.Context, *deploy.Machine) error { return errors.New("the driver was not killed") }
+	}
 	events := &recorder{hook: func(e deploy.Event) {
-		if e.Phase == job.Phase && e.State == job.State && (job.Message == "" || e.Message == job.Message) {
-			fmt.Println(standsStill)
-			time.Sleep(time.Hour) // its killer is near
+		if e.Machine == job.Machine.Name && e.Phase == job.Phase && e.State == job.State && (job.Message == "" || e.Message == job.Message) {
+			fmt.Println(isThere)
+			if !job.GoesOn {
+				time.Sleep(time.Hour) // its killer is near
+			}
 		}
 	}}
 	o := sshOptions(newNix(t), events, &testhost.Network{SSHConfig: job.SSHConfig})
 	o.Run, o.Owner, o.Settings = job.Run, "the-dead@driver", job.Settings
-	record, err := deploy.CreateRecord(job.Runs, deploy.Header{ID: o.Run, Started: o.Now(), Settings: job.Settings, Machines: []string{job.Machine.Name}})
+	machines := append(job.Ahead, job.Machine)
+	h := deploy.Header{ID: o.Run, Started: o.Now(), Settings: job.Settings}
+	for _, m := range machines {
+		h.Machines = append(h.Machines, m.Name)
+	}
+	record, err := deploy.CreateRecord(job.Runs, h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Record = record
-	for _, r := range newDeployer(t, o).Update(t.Context(), []deploy.Machine{job.Machine}).Results {
+	for _, r := range newDeployer(t, o).Update(t.Context(), machines).Results {
 		fmt.Printf("the driver was not killed: %+v\n", r)
 	}
 }
 
-// driver starts a driver and returns when it stands still. The returned function
+// driver starts a driver and returns when it is where it is to be killed. The returned function
 // kills it and removes its temporary files, which the dead cannot.
 func driver(t *testing.T, x *counted, job driverJob) (kill func()) {
 	t.Helper()
@@ -95,7 +109,7 @@ func driver(t *testing.T, x *counted, job driverJob) (kill func()) {
 	t.Cleanup(kill)
 	var said strings.Builder
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if lines.Text() == standsStill {
+		if lines.Text() == isThere {
 			return kill
 		}
 		said.WriteString(lines.Text() + "\n")
@@ -104,55 +118,92 @@ func driver(t *testing.T, x *counted, job driverJob) (kill func()) {
 	return kill
 }
 
-// A driver that is killed leaves a machine that another driver, or the same run
-// gone on with, brings to its system; meanwhile nobody else gets at it, and
-// nothing of the dead driver goes on.
+// Whatever phase a driver is killed in, it leaves a machine that another driver, or
+// the same run gone on with, brings to one system as a whole; meanwhile nobody else
+// gets at it, and nothing of the dead driver goes on.
 func TestKilledDriver(t *testing.T) {
-	flag := filepath.Join(t.TempDir(), "building")
-	if err := os.WriteFile(flag, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	waits := system{before: "echo begins; while [ ! -e /run/go ]; do sleep 0.1; done"}
 	// What another driver is told while the first lives: of a claim, or of an
-	// activation, which outlives the driver.
+	// activation, which outlives the driver. A machine that is not reached yet is free.
 	const claimed, activating = "is under way, begun by the-dead@driver", "fleet machines attach "
+	// How a machine is taken over from a driver that died in its activation.
+	const resume, attachRun, attachHost = "machines update --resume RUN", "machines attach RUN", "machines attach HOST"
+	const holds = "while [ ! -e /run/go ]; do sleep 0.1; done"
+	folder := t.TempDir()
+	building := func(name string) string { return filepath.Join(folder, name) }
+	builds := func(name string) string { return "while [ -e " + building(name) + " ]; do $b sleep 0.05; done" }
 	cases := []struct {
-		name    string
-		full    bool
-		second  system
-		phase   deploy.Phase
-		state   deploy.State
-		message string
-		busy    string
-		window  time.Duration
-		// attach takes the machine over from another computer, without the record.
-		attach bool
-		// tries is how often the system is activated in all.
+		name          string
+		full          bool
+		first, second system
+		check         string // a command that the new system's health depends on
+		goal          deploy.Goal
+		ahead         bool // another machine comes first, whose system is being built
+		phase         deploy.Phase
+		state         deploy.State
+		message       string
+		until         string // a file of the host: until it is there the driver goes on
+		busy          string
+		window        time.Duration
+		// amid is called when the driver is dead.
+		amid func(t *testing.T, h *testhost.Host)
+		how  string // empty: nothing was begun yet
+		want deploy.State
+		said string
+		// tries is how often the system is activated in all, unless that is left to chance.
 		tries int
 	}{
-		{name: "build", second: system{build: "while [ -e " + flag + " ]; do $b sleep 0.05; done"}, phase: deploy.Build, state: deploy.Running, busy: claimed, tries: 1},
+		{name: "evaluate", phase: deploy.Evaluate, state: deploy.Started, tries: 1},
+		{name: "reach", phase: deploy.Reach, state: deploy.Started, tries: 1},
+		{name: "build", second: system{build: builds("build")}, phase: deploy.Build, state: deploy.Running, busy: claimed, tries: 1},
 		{name: "copy", phase: deploy.Copy, state: deploy.Running, busy: claimed, tries: 1},
+		{name: "turn", ahead: true, phase: deploy.Copy, state: deploy.Done, busy: claimed, tries: 1},
 		{name: "secrets", phase: deploy.Secrets, state: deploy.Started, busy: claimed, tries: 1},
 		{name: "begin", phase: deploy.Activate, state: deploy.Started, busy: claimed, tries: 1},
-		{name: "activating", second: waits, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, tries: 1},
-		{name: "activating-attach", second: waits, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, attach: true, tries: 1},
-		{name: "confirm", phase: deploy.Confirm, state: deploy.Started, busy: activating, tries: 1},
-		{name: "confirm-expires", phase: deploy.Confirm, state: deploy.Started, window: time.Second, tries: 2},
-		{name: "full-activating", full: true, second: waits, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, tries: 1},
-		{name: "full-expires", full: true, phase: deploy.Confirm, state: deploy.Started, window: time.Second, tries: 2},
+		{name: "activating", second: system{before: "echo begins; " + holds}, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, how: resume, tries: 1},
+		{name: "activating-attach", second: system{before: "echo begins; " + holds}, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, how: attachHost, tries: 1},
+		{name: "confirm", phase: deploy.Confirm, state: deploy.Started, busy: activating, how: attachRun, tries: 1},
+		{name: "confirm-expires", phase: deploy.Confirm, state: deploy.Started, window: time.Second, how: resume, tries: 2},
+		{name: "health", check: "touch /run/checking; " + holds, phase: deploy.Confirm, state: deploy.Started, until: "/run/checking", busy: activating, how: attachHost, tries: 1},
+		{name: "committing", second: system{boot: "touch /run/committing; " + holds + ";"}, phase: deploy.Confirm, state: deploy.Started, until: "/run/committing", busy: activating, how: resume, tries: 1},
+		{
+			name: "rolling-back", first: system{before: "[ ! -e /run/go-back ] || { touch /run/goes-back; " + holds + "; }"}, second: system{before: "touch /run/go-back", after: "echo no ink; exit 2"},
+			phase: deploy.Activate, state: deploy.Started, until: "/run/goes-back", busy: activating, how: resume,
+			want: deploy.RolledBack, said: "no ink; the machine is back on generation 1", tries: 1,
+		},
+		{
+			name: "rejected", first: system{before: "[ ! -e /run/checked ] || { touch /run/goes-back; " + holds + "; }"}, check: "touch /run/checked; exit 3",
+			phase: deploy.Confirm, state: deploy.Started, until: "/run/goes-back", busy: activating, how: attachRun,
+			want: deploy.RolledBack, said: "the new system was rejected; the machine is back on generation 1", tries: 1,
+		},
+		{name: "full-activating", full: true, second: system{before: "echo begins; " + holds}, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, how: resume, tries: 1},
+		{name: "full-expires", full: true, phase: deploy.Confirm, state: deploy.Started, window: time.Second, how: resume, tries: 2},
+		{
+			name: "before-reboot", full: true, second: system{boot: "touch /run/committing; " + holds + ";"}, goal: deploy.Boot,
+			phase: deploy.Activate, state: deploy.Started, until: "/run/committing", busy: activating, how: attachRun, tries: 1,
+		},
+		{
+			name: "amid-reboot", full: true, goal: deploy.Boot,
+			phase: deploy.Activate, state: deploy.Running, message: "the connection is lost; trying to reach the machine again", how: resume,
+			amid: func(t *testing.T, h *testhost.Host) {
+				h.Kill()
+				must(t, h.Start())
+			},
+		},
+		{name: "after-reboot", full: true, goal: deploy.Boot, phase: deploy.Confirm, state: deploy.Started, busy: activating, how: attachHost, tries: 1},
+		{name: "reboot-expires", full: true, goal: deploy.Boot, phase: deploy.Confirm, state: deploy.Started, window: time.Second, how: resume, tries: 2},
 	}
 	n := testhost.NewNetwork(t)
 	var lights, fulls []testhost.Options
-	systems := map[string]system{}
+	systems := map[string]system{"ahead": {version: "1", build: builds("turn")}}
 	for _, c := range cases {
 		if c.full {
 			fulls = append(fulls, testhost.Options{Name: c.name})
 		} else {
 			lights = append(lights, testhost.Options{Name: c.name})
 		}
-		systems[c.name+"-1"] = system{version: "1"}
-		c.second.version = "2"
-		systems[c.name+"-2"] = c.second
+		c.first.version, c.second.version = "1", "2"
+		systems[c.name+"-1"], systems[c.name+"-2"] = c.first, c.second
+		must(t, os.WriteFile(building(c.name), nil, 0o644))
 	}
 	byName := map[string]*testhost.Host{}
 	for _, h := range slices.Concat(testhost.Lights(t, n, lights...), testhost.Fulls(t, n, fulls...)) {
@@ -179,15 +230,31 @@ func TestKilledDriver(t *testing.T) {
 				t.Parallel()
 				h, second := byName[c.name], tops[c.name+"-2"]
 				m := machine(c.name, flake.NixOS, "ssh://"+c.name, second)
+				if c.check != "" {
+					m.Details.Health = &flake.Health{Checks: map[string]*flake.HealthCheck{"check": {Command: c.check, Attempts: 1, Timeout: 60}}}
+				}
 				if c.phase == deploy.Secrets { // it has one that is to be replaced
 					on(t, h, "sh", "-c", "echo another > "+keyFile)
 				}
-				job := driverJob{SSHConfig: n.SSHConfig, Runs: t.TempDir(), Run: "20260102-" + c.name, Machine: m, Phase: c.phase, State: c.state, Message: c.message}
-				job.Settings.Timeouts.Confirm = max(c.window, time.Second)
-				if c.window == 0 {
-					job.Settings.Timeouts.Confirm = time.Minute
+				if c.goal != "" {
+					on(t, h, "sh", "-c", asNixOS)
+				}
+				job := driverJob{
+					SSHConfig: n.SSHConfig, Runs: t.TempDir(), Run: "20260102-" + c.name, Machine: m,
+					Phase: c.phase, State: c.state, Message: c.message, GoesOn: c.until != "" || c.ahead,
+					Settings: deploy.Settings{Goal: c.goal, Reboot: c.goal != "", Timeouts: deploy.Timeouts{Confirm: cmp.Or(c.window, time.Minute)}},
+				}
+				if c.phase == deploy.Evaluate {
+					job.Machine.Details = nil
+				}
+				if c.ahead {
+					m.Wave, job.Machine.Wave = 1, 1
+					job.Ahead = []deploy.Machine{machine("ahead", flake.NixOS, "root:"+folder+"/ahead", tops["ahead"])}
 				}
 				kill := driver(t, x, job)
+				if c.until != "" {
+					wait(t, func() bool { return hostFile(h, c.until) })
+				}
 
 				o := o
 				if c.busy != "" {
@@ -198,25 +265,40 @@ func TestKilledDriver(t *testing.T) {
 					t.Errorf("the run of a driver that lives was taken over: %v", err)
 				}
 				kill()
-				switch {
-				case c.name == "build":
-					wait(t, func() bool { return exec.Command("pgrep", "-f", flag).Run() != nil })
-					if err := os.Remove(flag); err != nil {
-						t.Error(err)
-					}
-				case c.message != "":
-					on(t, h, "touch", "/run/go")
-				case c.window > 0:
+				wait(t, func() bool { return exec.Command("pgrep", "-f", building(c.name)+" ").Run() != nil })
+				must(t, os.Remove(building(c.name)))
+				if c.window > 0 {
 					wait(t, func() bool { return !hostFile(h, "/var/lib/fleet/current") })
 					if got := on(t, h, "cat", "/etc/version"); got != "1" {
 						t.Errorf("nobody confirmed, and it is at version %s", got)
 					}
 				}
+				if c.amid != nil {
+					c.amid(t, h)
+				}
+				on(t, h, "touch", "/run/go")
 
+				bare := []deploy.Machine{{Name: m.Name, Class: m.Class, Address: m.Address}}
+				if c.how == "" {
+					record, history, err := deploy.AttachRecord(job.Runs, job.Run, o.Now())
+					if err != nil || record != nil {
+						t.Errorf("the record was taken, though nothing was begun (%v)", err)
+					}
+					attached := newDeployer(t, o).Attach(t.Context(), bare, history)
+					wantState(t, attached, c.name, deploy.NotStarted, "has not come to its activation", "fleet machines update --resume "+job.Run)
+				}
 				var summary *deploy.Summary
-				if c.attach {
-					summary = newDeployer(t, o).Attach(t.Context(), []deploy.Machine{{Name: m.Name, Class: m.Class, Address: m.Address}}, nil)
-				} else {
+				switch c.how {
+				case attachHost:
+					summary = newDeployer(t, o).Attach(t.Context(), bare, nil)
+				case attachRun:
+					record, history, err := deploy.AttachRecord(job.Runs, job.Run, o.Now())
+					if err != nil {
+						t.Fatal(err)
+					}
+					o.Run, o.Record, o.Settings = record.ID, record, history.Settings
+					summary = newDeployer(t, o).Attach(t.Context(), bare, history)
+				default:
 					record, history, err := deploy.ResumeRecord(job.Runs, job.Run, o.Now())
 					if err != nil {
 						t.Fatal(err)
@@ -228,31 +310,29 @@ func TestKilledDriver(t *testing.T) {
 					if !ok {
 						known = m
 					}
-					summary = newDeployer(t, o).Resume(t.Context(), history, []deploy.Machine{known})
-					if err := record.Close(o.Now()); err != nil {
-						t.Error(err)
-					}
-					if again, err := deploy.ReadRecord(job.Runs, job.Run); err != nil || len(again.Unfinished()) > 0 {
-						t.Errorf("the record says that %v are not finished (%v)", again.Unfinished(), err)
+					summary = newDeployer(t, o).Resume(t.Context(), history, append(job.Ahead, known))
+				}
+				must(t, o.Record.Close(o.Now()))
+				if o.Record != nil {
+					if again, err := deploy.ReadRecord(job.Runs, job.Run); err != nil || !again.Complete || len(again.Unfinished()) > 0 {
+						t.Errorf("the record says complete %t, unfinished %v (%v)", again.Complete, again.Unfinished(), err)
 					}
 				}
-				wantState(t, summary, c.name, deploy.Done)
-				for command, want := range map[string]string{
-					"readlink /run/current-system":            second.OutPath,
-					"readlink /nix/var/nix/profiles/system":   "system-2-link",
-					"cat /etc/version":                        "2",
-					"cat /boot/default":                       second.OutPath,
-					"cat " + keyFile:                          testKey,
-					"ls -A /run/fleet":                        "",
-					"ls /nix/var/nix/gcroots/fleet":           "",
-					"pgrep -fa '[/]var/lib/fleet' || true":    "",
-					"pgrep -fa '[n]ix-daemon.*stdio' || true": "",
-				} {
-					if got := on(t, h, "sh", "-c", command); got != want {
-						t.Errorf("`%s` prints %q, want %q", command, got, want)
-					}
+
+				wantState(t, summary, c.name, cmp.Or(c.want, deploy.Done), c.said)
+				out, version, code := second.OutPath, "2", 0
+				if c.want == deploy.RolledBack {
+					out, version, code = tops[c.name+"-1"].OutPath, "1", 4
 				}
-				if got := strings.Count(on(t, h, "cat", "/var/log/activations"), second.OutPath+"/bin/switch-to-configuration test"); got != c.tries {
+				if got := summary.ExitCode(); got != code {
+					t.Errorf("exit code %d, want %d", got, code)
+				}
+				wantStanding(t, h, out, "system-"+version+"-link", version)
+				wantPrinted(t, h, [][2]string{
+					{"cat " + keyFile, testKey},
+					{"pgrep -fa '[n]ix-daemon.*stdio' || true", ""},
+				})
+				if got := strings.Count(on(t, h, "cat", "/var/log/activations"), second.OutPath+"/bin/switch-to-configuration test"); c.tries > 0 && got != c.tries {
 					t.Errorf("the system was activated %d times, want %d", got, c.tries)
 				}
 			})
