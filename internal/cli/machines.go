@@ -78,6 +78,21 @@ func (s *session) machines(names []string, evaluated *flake.Evaluated) []deploy.
 	return machines
 }
 
+// reachable are the machines with the addresses that more has to be evaluated for.
+func (s *session) reachable(ctx context.Context, names []string, evaluated *flake.Evaluated) ([]deploy.Machine, error) {
+	machines, err := s.targets(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range s.machines(names, evaluated) {
+		machines[i].Details = m.Details
+		if m.Err != nil {
+			machines[i].Err = m.Err
+		}
+	}
+	return machines, nil
+}
+
 // deployer makes the deployer of this fleet; its events go to p.
 func (s *session) deployer(p *progress, settings ...func(*deploy.Options)) *deploy.Deployer {
 	o := s.deployOptions()

@@ -95,10 +95,14 @@ func (s *evaluation) checkVars(ctx context.Context, remote bool) error {
 
 // checkRemote looks at the machines and adds what is wrong there to an audit.
 func (s *evaluation) checkRemote(ctx context.Context, values *vars.Fleet, audit *vars.Audit) ([]host.Remote, error) {
+	machines, err := s.reachable(ctx, s.evaluated.Names(), s.evaluated)
+	if err != nil {
+		return nil, err
+	}
 	p := s.progress()
 	o := s.deployOptions()
 	o.OnEvent = p.deploy
-	remotes, findings, err := host.CheckRemote(ctx, o, values, s.machines(s.evaluated.Names(), s.evaluated))
+	remotes, findings, err := host.CheckRemote(ctx, o, values, machines)
 	p.clear()
 	audit.Findings = append(audit.Findings, findings...)
 	for _, r := range remotes {

@@ -70,10 +70,15 @@ func (s *evaluation) upload(ctx context.Context, o uploadOptions) error {
 		}
 		return value.Data, nil
 	}
+	machines := s.machines(s.names, s.evaluated)
+	if o.directory == "" {
+		if machines, err = s.reachable(ctx, s.names, s.evaluated); err != nil {
+			return err
+		}
+	}
 	p := s.progress()
 	options.OnEvent = p.deploy
 	d := deploy.New(options)
-	machines := s.machines(s.names, s.evaluated)
 	var uploads []deploy.Upload
 	if o.directory == "" {
 		uploads = d.Upload(ctx, machines, o.dryRun)

@@ -1,7 +1,7 @@
 // Package term is how fleet speaks to people: tables, one live line per
 // machine, prompts, colour. Standard output carries data, standard error talk;
-// what a command prints is the same on a pipe as on a terminal but for colour
-// and movement.
+// what a command prints is the same on a pipe as on a terminal but for colour,
+// movement and where lines break.
 package term
 
 import (
