@@ -17,10 +17,12 @@
 //
 // A machine that is where the [Goal] leads ends at reach. From there on it is
 // claimed for the run, so that another run is refused with our name, and what is
-// copied to it is no garbage. Up to secrets nothing but the store of the machine is
-// changed, and whatever stops there can be done again. From activate on the machine
-// itself is in charge: a supervisor on it, started by the driver and independent of
-// it, takes the activation to one of its ends.
+// copied to it is no garbage. When its turn has come it is claimed anew and looked
+// at again: a machine that somebody else has, or has changed, is left alone. Up to
+// secrets nothing but the store of the machine is changed, and whatever stops there
+// can be done again. From activate on the machine itself is in charge: a supervisor
+// on it, started by the driver and independent of it, takes the activation to one of
+// its ends. A rollback goes the same way, without build and copy.
 //
 //	begin          the plan is in /var/lib/fleet/ID, root's alone and on the disk,
 //	               and the link /var/lib/fleet/current was made: who makes it has
@@ -50,7 +52,8 @@
 // brought up the system of before.
 //
 // The goal boot does not activate; the goal reboot commits first, restarts, waits
-// for its confirmation then, and restarts back without it.
+// for its confirmation then, and without it restarts back into what ran before, or
+// was booted before where the new system ran already.
 //
 // On this computer and in a folder this process supervises the activation: here
 // nixos-rebuild or darwin-rebuild runs in front of the user, at the terminal. Should

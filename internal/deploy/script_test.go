@@ -97,7 +97,8 @@ func TestParseProgress(t *testing.T) {
 func TestPlanIsAdopted(t *testing.T) {
 	a := Activation{
 		ID: "20260102-1", Class: flake.Darwin, Out: "/nix/store/x", Goal: Test, Owner: "crs58@stibnite", Token: "abc", Limit: time.Minute, Window: 90 * time.Second,
-		Health: &flake.Health{FailedUnits: "warn", Checks: map[string]*flake.HealthCheck{"web": {HTTP: "http://x/\n", Attempts: 3}}},
+		Health:  &flake.Health{FailedUnits: "warn", Checks: map[string]*flake.HealthCheck{"web": {HTTP: "http://x/\n", Attempts: 3}}},
+		Secrets: []string{"/var/lib/sops-nix/key.txt", "/a=b c\n"},
 	}
 	got, err := parsePlan("Welcome!\nid=20260102-1\n" + a.plan() + "from=/nix/store/y\nsince=7\n")
 	if diff := cmp.Diff(a, got); diff != "" || err != nil {
