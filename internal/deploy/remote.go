@@ -79,13 +79,14 @@ func (t *sshTarget) run(ctx context.Context, script string, stdin io.Reader, std
 		return fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
 	}
 	err := conn.Run(ctx, ssh.Command{
+		Title:  "the script for that", // all of it would fill the message
 		Args:   append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...),
 		Stdin:  stdin,
 		Stdout: stdout,
 		Kill:   true,
 	})
 	var exit *ssh.ExitError
-	switch cause := context.Cause(ctx); { // the script as a command would fill the message
+	switch cause := context.Cause(ctx); {
 	case errors.As(err, &exit):
 		return &scriptError{code: exit.Code, said: exit.Stderr}
 	case cause != nil && errors.Is(err, cause):

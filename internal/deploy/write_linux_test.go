@@ -95,7 +95,8 @@ func TestWriteScriptKeepsAFolder(t *testing.T) {
 	}
 }
 
-// A line that drops looks like the end of the content.
+// A line that drops looks like the end of the content, and there is nobody any more
+// who would be told.
 func TestWriteScriptOfALineThatDrops(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
@@ -108,6 +109,18 @@ func TestWriteScriptOfALineThatDrops(t *testing.T) {
 		}
 		wantFile(t, file, "old")
 	}
+	nobody, words, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody.Close()
+	defer words.Close()
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", writeScript, "sh", file, "9")
+	cmd.Stderr = words
+	if err := cmd.Run(); err == nil {
+		t.Error("nothing arrived, and it is content")
+	}
+	wantFile(t, file, "old")
 }
 
 // What a killed writer has left is not in the way.

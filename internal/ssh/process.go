@@ -70,5 +70,5 @@ func (c *Conn) kill(process string) {
 	ctx, cancel := context.WithTimeout(context.Background(), killPatience)
 	defer cancel()
 	const script = `group=$(ps -o pgid= -p "$1" | tr -d ' ') && kill -KILL "-$group"`
-	_ = c.Run(ctx, Command{title: "kill a command", Args: []string{"sh", "-c", script, "sh", process}})
+	_ = c.Run(ctx, Command{Title: "kill a command", Args: []string{"sh", "-c", script, "sh", process}})
 }

@@ -69,7 +69,7 @@ func (c *Conn) findRoot(ctx context.Context) (*elevation, error) {
 	asUser := &Conn{connection: c.connection}
 	looking, cancel := context.WithTimeout(ctx, rootTimeout)
 	defer cancel()
-	out, err := asUser.output(looking, Command{title: "look for sudo", Args: []string{"sh", "-c", findRoot}})
+	out, err := asUser.output(looking, Command{Title: "look for sudo", Args: []string{"sh", "-c", findRoot}})
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (c *Conn) trySudo(ctx context.Context, sudo, password string) error {
 	ctx, cancel := context.WithTimeout(ctx, rootTimeout)
 	defer cancel()
 	err := (&Conn{connection: c.connection}).Run(ctx, Command{
-		title: "sudo",
+		Title: "sudo",
 		Args:  []string{"env", "LC_ALL=C", sudo, "-k", "-S", "-p", prompt, "--", "true"},
 		Stdin: strings.NewReader(password + "\n"),
 	})

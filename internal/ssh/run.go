@@ -25,13 +25,13 @@ type Command struct {
 	// Kill has the command killed, with all that it has started, when ctx ends and
 	// the connection still stands; Run waits a moment for that.
 	Kill bool
-
-	title string // what errors call it; empty: the arguments
+	// Title is what errors call the command. Empty: its arguments.
+	Title string
 }
 
 func (c Command) name() string {
-	if c.title != "" {
-		return c.title
+	if c.Title != "" {
+		return c.Title
 	}
 	return display(c.Args)
 }

@@ -45,7 +45,7 @@ exit 127
 // The context bounds the opening only: the tunnel stands until Close.
 func (c *Conn) NixDaemon(ctx context.Context, program string) (*Tunnel, error) {
 	if program == "" {
-		out, err := c.output(ctx, Command{title: "look for nix-daemon", Args: []string{"sh", "-c", findDaemon}})
+		out, err := c.output(ctx, Command{Title: "look for nix-daemon", Args: []string{"sh", "-c", findDaemon}})
 		if err != nil {
 			return nil, err
 		}

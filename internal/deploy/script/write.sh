@@ -11,6 +11,7 @@ chmod 700 "$dir"
 [ ! -d "$1" ] || { echo "$1 is a directory" >&2; exit 1; }
 rm -f "$new"
 trap 'rm -f "$new"' EXIT
+trap 'exit 1' HUP TERM PIPE # which not every shell would take for an exit
 cat >"$new"
 size=$(wc -c <"$new")
 [ "$size" -eq "$2" ] || { echo "only $size of $2 bytes arrived" >&2; exit 1; }
