@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,10 +21,18 @@ const (
 func (t *scripted) Claim(ctx context.Context, run, owner, system string) (func(), error) {
 	holding, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	lines, beat := io.Pipe()
-	answer := &firstAnswer{line: make(chan string, 1)}
+	answers := make(chan string, 1)
+	said := &lineSplitter{line: func(line string) {
+		if line == "held" || strings.HasPrefix(line, "busy ") { // else it is a login shell that says it
+			select {
+			case answers <- line:
+			default:
+			}
+		}
+	}}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- t.shell.run(holding, claimScript, lines, answer, run, strings.Join(strings.Fields(owner), " "), strconv.Itoa(seconds(leaseTime)), system)
+		ended <- t.shell.run(holding, claimScript, lines, said, run, strings.Join(strings.Fields(owner), " "), strconv.Itoa(seconds(leaseTime)), system)
 		lines.Close() // so that a beat does not wait for a reader
 	}()
 	give := sync.OnceFunc(func() {
@@ -38,7 +45,7 @@ func (t *scripted) Claim(ctx context.Context, run, owner, system string) (func()
 		cancel()
 	})
 	select {
-	case line := <-answer.line:
+	case line := <-answers:
 		busy, isBusy := parseBusy(line)
 		switch {
 		case isBusy:
@@ -83,29 +90,4 @@ func parseBusy(line string) (*BusyError, bool) {
 	age, owner, _ := strings.Cut(rest, " ")
 	n, _ := strconv.Atoi(age)
 	return &BusyError{Owner: owner, Age: time.Duration(n) * time.Second}, true
-}
-
-// firstAnswer is a writer that hands on the first line that is an answer; what
-// a login shell prints before is none.
-type firstAnswer struct {
-	line chan string
-	rest []byte
-	done bool
-}
-
-func (a *firstAnswer) Write(p []byte) (int, error) {
-	a.rest = append(a.rest, p...)
-	for !a.done {
-		line, rest, found := bytes.Cut(a.rest, []byte("\n"))
-		if !found {
-			return len(p), nil
-		}
-		a.rest = rest
-		if text := string(line); text == "held" || strings.HasPrefix(text, "busy ") {
-			a.line <- text
-			a.done = true
-		}
-	}
-	a.rest = nil
-	return len(p), nil
 }
