@@ -59,6 +59,8 @@ type follower struct {
 	active, judged bool
 	// verdict is why we rejected the new system; nil where we confirmed it.
 	verdict error
+	// unconfirmed is why we could do neither when we last tried; nil if we never did.
+	unconfirmed error
 	// note is what is to be said about a system that stays.
 	note string
 	// dead is since when the activation has no supervisor.
@@ -115,8 +117,8 @@ func isLost(err error) bool {
 // again connects again after a loss. It gives an error that says that the
 // outcome is unknown if that does not succeed in time.
 func (f *follower) again(ctx context.Context, lost error) error {
-	if !isLost(lost) {
-		return fmt.Errorf("%w: the activation on %s cannot be watched: %w", ErrUnknown, f.t, lost)
+	if f.unconfirmed == nil {
+		f.unconfirmed = notReached(lost)
 	}
 	f.d.emit(f.s.Machine, f.phase(), Running, "the connection is lost; trying to reach the machine again")
 	patience := cmp.Or(f.d.o.Timeouts.Reconnect, f.window+reconnectGrace)
@@ -137,6 +139,20 @@ func (f *follower) again(ctx context.Context, lost error) error {
 				ErrUnknown, f.t, patience, err)
 		}
 	}
+}
+
+// notReached says that a new system was not confirmed because of its connection.
+func notReached(err error) error { return fmt.Errorf("the machine could not be reached: %w", err) }
+
+// longest is how long the machine takes at most: it bounds every step. These are
+// the activation, two to make it permanent, and three to go back; going down and
+// coming up, twice.
+func (f *follower) longest() time.Duration {
+	longest := 6*f.limit + f.window
+	if f.s.Goal == Reboot {
+		longest += 2 * f.d.o.Timeouts.Reboot
+	}
+	return longest
 }
 
 // phase is what the activation is at for us.
@@ -160,17 +176,28 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 		}
 		f.d.emit(f.s.Machine, f.phase(), Running, line)
 	}}
-	// The machine bounds every step; this is for one that is there and hangs.
-	overall := time.Now().Add(2*f.limit + f.window + changeTimeout)
+	// This is for a machine that is there and hangs.
+	overall := time.Now().Add(f.longest() + changeTimeout)
+	late := errors.New("it has not ended in time")
+	blind := late // or why it cannot be seen
 	pause := firstPause
-	for last := (Progress{}); ; {
+	for last := (Progress{}); time.Now().Before(overall); {
 		now, err := f.t.Look(ctx, f.id, last.Position)
-		if err != nil {
+		switch {
+		case isLost(err):
 			if err := f.again(ctx, err); err != nil {
 				return r.fail(ctx, f.phase(), err)
 			}
 			continue
+		case err != nil:
+			if err.Error() != blind.Error() {
+				f.d.emit(f.s.Machine, f.phase(), Running, "the activation cannot be watched; trying again: "+err.Error())
+			}
+			blind = err
+			pause = rest(pause)
+			continue
 		}
+		blind = late
 		_, _ = lines.Write([]byte(now.Output))
 		if now.Stand != last.Stand {
 			pause = firstPause
@@ -195,12 +222,15 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 				pause = firstPause
 			}
 		}
-		if time.Now().After(overall) {
-			return r.fail(ctx, f.phase(), fmt.Errorf("%w: the activation on %s has not ended in time; it goes on there", ErrUnknown, f.t))
-		}
-		time.Sleep(pause)
-		pause = min(pause*3/2, lastPause)
+		pause = rest(pause)
 	}
+	return r.fail(ctx, f.phase(), fmt.Errorf("%w: the activation on %s goes on there: %w", ErrUnknown, f.t, blind))
+}
+
+// rest waits for the next look, and gives the pause after that.
+func rest(pause time.Duration) time.Duration {
+	time.Sleep(pause)
+	return min(pause*3/2, lastPause)
 }
 
 // settleTime is how long a machine is told to go on with an activation that has
@@ -236,11 +266,17 @@ func (f *follower) judge(ctx context.Context, now Progress) {
 		f.d.emit(f.s.Machine, Confirm, Started, "")
 	}
 	if err := f.t.Reconnect(ctx); err != nil {
+		f.unconfirmed = notReached(err)
 		f.d.emit(f.s.Machine, Confirm, Running, "the new system cannot be reached: "+err.Error())
 		return
 	}
 	verdict := f.examine(ctx, now)
-	if isLost(verdict) {
+	switch {
+	case isLost(verdict) && ctx.Err() != nil:
+		f.unconfirmed = fmt.Errorf("it took longer to find out how it does: %w", verdict)
+		return
+	case isLost(verdict):
+		f.unconfirmed = notReached(verdict)
 		return
 	}
 	wanted := Confirmed
@@ -248,15 +284,20 @@ func (f *follower) judge(ctx context.Context, now Progress) {
 		wanted = Rejected
 		f.d.emit(f.s.Machine, Confirm, Running, verdict.Error())
 	}
+	f.unconfirmed = verdict
 	decision, err := f.t.Decide(ctx, f.id, f.token, wanted)
 	if err != nil {
+		f.unconfirmed = cmp.Or(verdict, err)
 		return
 	}
 	switch decision {
 	case undecidedEarly:
 		return // it has restarted meanwhile
 	case undecidedStranger:
-		f.d.emit(f.s.Machine, Confirm, Running, fmt.Sprintf("the machine does not take the confirmation (%s)", decision))
+		f.unconfirmed = fmt.Errorf("the machine does not take our word (%s)", decision)
+		f.d.emit(f.s.Machine, Confirm, Running, f.unconfirmed.Error())
+	case Decision(CauseExpired):
+		f.unconfirmed = cmp.Or(verdict, errors.New("our word came too late"))
 	}
 	f.judged, f.verdict = true, verdict
 }
@@ -304,7 +345,7 @@ func (f *follower) gone(ctx context.Context, r Result) Result {
 
 // end says how the activation ended.
 func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
-	o := outcome{progress: p, class: f.s.Class, goal: f.s.Goal, verdict: f.verdict, window: f.window, limit: f.limit, lastWords: f.log.String()}
+	o := outcome{progress: p, class: f.s.Class, goal: f.s.Goal, verdict: f.verdict, unconfirmed: f.unconfirmed, window: f.window, limit: f.limit, lastWords: f.log.String()}
 	looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
 	defer cancel()
 	if after, err := f.t.Inspect(looking, f.s.KeyFile, f.id); err == nil {

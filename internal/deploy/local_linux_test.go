@@ -192,8 +192,9 @@ func TestSupervise(t *testing.T) {
 	}
 }
 
-// addSystem puts a system made of one script into the store.
-func addSystem(t *testing.T) string {
+// addSystem puts a system made of one script into the store, with more lines of the
+// script if there are any.
+func addSystem(t *testing.T, lines ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "system")
 	program := filepath.Join(dir, "bin/switch-to-configuration")
@@ -202,6 +203,7 @@ func addSystem(t *testing.T) string {
 	}
 	script := `#!/bin/sh
 echo "activating with $1"
+` + strings.Join(lines, "\n") + `
 sleep 0.3
 out=${0%/bin/*}
 ln -sfn "$out" /run/current-system

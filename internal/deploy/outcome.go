@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ type outcome struct {
 	class         flake.Class
 	goal          Goal
 	verdict       error // why the driver rejected it
+	unconfirmed   error // why it could do neither; nil if it never tried
 	after         Facts // empty if nobody could look
 	window, limit time.Duration
 	lastWords     string
@@ -58,7 +60,7 @@ func (o outcome) reason() error {
 		}
 		return errors.New("the new system was rejected")
 	case CauseExpired:
-		return fmt.Errorf("the new system was not confirmed within %s: the machine could not be reached", o.window)
+		return fmt.Errorf("the new system was not confirmed within %s: %w", o.window, cmp.Or(o.unconfirmed, errNobody))
 	case CauseRebooted:
 		return errors.New("the machine was restarted before its new system was confirmed")
 	case CauseKilled:
@@ -67,6 +69,8 @@ func (o outcome) reason() error {
 		return errors.New("the file system of /var/lib/fleet is full")
 	case CauseUncommitted:
 		return errors.New("the new system could not be made the one that is booted" + o.said())
+	case CauseUnrestarted:
+		return errors.New("the machine could not be restarted" + o.said())
 	}
 	switch nixos := o.class != flake.Darwin; {
 	case code == codeOverdue:
@@ -80,6 +84,9 @@ func (o outcome) reason() error {
 	}
 	return fmt.Errorf("the activation failed (exit status %d)%s", code, o.said())
 }
+
+// errNobody is why nobody confirmed a system that we have not seen waiting for it.
+var errNobody = errors.New("its driver was gone")
 
 // inhibited tells that NixOS refuses to switch to a system that only a reboot
 // may bring up (system.switch.inhibitors).

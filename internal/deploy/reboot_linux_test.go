@@ -90,6 +90,10 @@ systemctl --quiet enable recovers.service
 		{name: "same-kernel", first: system{build: kernel("/etc/hostname") + "; " + inhibitors("1")}, second: system{build: kernel("/etc/hostname") + "; " + inhibitors("1")}, goal: deploy.Switch, state: deploy.Done, boots: 1, stays: true},
 		{name: "inhibited", first: system{build: inhibitors("1")}, second: system{build: inhibitors("2")}, goal: deploy.Switch, state: deploy.Done, boots: 2, stays: true},
 		{
+			name: "stays-up", prepare: asNixOS + "systemctl --quiet --runtime mask reboot.target", goal: deploy.Boot,
+			state: deploy.RolledBack, texts: []string{"the machine could not be restarted: ", "back on generation 1"}, boots: 1,
+		},
+		{
 			name: "declares", first: system{build: declares}, second: system{build: declares},
 			prepare: recovers + asNixOS + readOnly, goal: deploy.Boot, state: deploy.Done, boots: 2, stays: true,
 		},

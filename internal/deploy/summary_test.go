@@ -55,6 +55,7 @@ func TestOutcome(t *testing.T) {
 		class      flake.Class
 		progress   Progress
 		verdict    error
+		unseen     error
 		after      Facts
 		want, note string
 	}{
@@ -69,15 +70,17 @@ func TestOutcome(t *testing.T) {
 		{name: "overdue", progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 124}, after: old, want: "the activation took longer than 5m0s and was stopped: last words; the machine is back on generation 7"},
 		{name: "units", progress: Progress{Ending: EndRolledBack, Cause: CauseRejected, Code: 4}, verdict: &UnitsFailedError{[]string{"a.service"}}, after: old, want: "units failed: a.service; the machine is back on generation 7"},
 		{name: "rejected by another", progress: Progress{Ending: EndRolledBack, Cause: CauseRejected}, after: old, want: "the new system was rejected; the machine is back on generation 7"},
-		{name: "unconfirmed", progress: Progress{Ending: EndRolledBack, Cause: CauseExpired}, after: old, want: "the new system was not confirmed within 1m0s: the machine could not be reached; the machine is back on generation 7"},
+		{name: "unconfirmed", progress: Progress{Ending: EndRolledBack, Cause: CauseExpired}, unseen: errors.New("the machine could not be reached"), after: old, want: "the new system was not confirmed within 1m0s: the machine could not be reached; the machine is back on generation 7"},
+		{name: "unconfirmed by another", progress: Progress{Ending: EndRolledBack, Cause: CauseExpired}, after: old, want: "the new system was not confirmed within 1m0s: its driver was gone; the machine is back on generation 7"},
+		{name: "unrestarted", progress: Progress{Ending: EndRolledBack, Cause: CauseUnrestarted}, after: old, want: "the machine could not be restarted: last words; the machine is back on generation 7"},
 		{name: "rebooted", progress: Progress{Ending: EndRolledBack, Cause: CauseRebooted, Code: -1}, after: old, want: "the machine was restarted before its new system was confirmed; the machine is back on generation 7"},
 		{name: "killed at first", progress: Progress{Ending: EndFailed, Cause: CauseKilled, Code: -1}, want: "the activation was killed: last words; the machine runs no system, and there is none to go back to"},
 		{name: "uncommitted", progress: Progress{Ending: EndRolledBack, Cause: CauseUncommitted}, after: old, want: "the new system could not be made the one that is booted: last words; the machine is back on generation 7"},
-		{name: "stranded", progress: Progress{Ending: EndStranded, Cause: CauseExpired, Code: 2}, want: "the new system was not confirmed within 1m0s: the machine could not be reached; going back to the system of before failed too (exit status 2): look at the machine"},
+		{name: "stranded", progress: Progress{Ending: EndStranded, Cause: CauseExpired, Code: 2}, want: "the new system was not confirmed within 1m0s: its driver was gone; going back to the system of before failed too (exit status 2): look at the machine"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := outcome{
-				progress: test.progress, class: cmp.Or(test.class, flake.NixOS), verdict: test.verdict, after: test.after,
+				progress: test.progress, class: cmp.Or(test.class, flake.NixOS), verdict: test.verdict, unconfirmed: test.unseen, after: test.after,
 				window: time.Minute, limit: 5 * time.Minute, lastWords: "last words",
 			}
 			got := ""

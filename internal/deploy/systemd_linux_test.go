@@ -14,7 +14,7 @@ import (
 // failed units are named.
 func TestUpdateSystemd(t *testing.T) {
 	n := testhost.NewNetwork(t)
-	hosts := testhost.Fulls(t, n, testhost.Options{Name: "good"}, testhost.Options{Name: "units"}, testhost.Options{Name: "killed"}, testhost.Options{Name: "lost"})
+	hosts := testhost.Fulls(t, n, testhost.Options{Name: "good"}, testhost.Options{Name: "units"}, testhost.Options{Name: "killed"}, testhost.Options{Name: "lost"}, testhost.Options{Name: "loud"})
 	x := newNix(t)
 	leavesNothing(t, x, hosts...)
 	unit := "/usr/bin/systemd-run --quiet --unit=broken-service /bin/false; sleep 1"
@@ -23,6 +23,7 @@ func TestUpdateSystemd(t *testing.T) {
 		"units":  {version: "1", after: unit + "; exit 4"},
 		"killed": {version: "1", after: "kill -9 $PPID; sleep 1"},
 		"lost":   {version: "1", before: "echo begins", after: "sleep 3"},
+		"loud":   {version: "1", before: "/usr/bin/seq -f %01000.0f 3000"},
 	})
 	var machines []deploy.Machine
 	for name, top := range tops {
@@ -46,6 +47,10 @@ func TestUpdateSystemd(t *testing.T) {
 	wantState(t, summary, "units", deploy.Failed, "units failed: broken-service.service", "ssh units journalctl -b -u broken-service.service")
 	wantState(t, summary, "killed", deploy.Failed, "the activation was killed: this is 1 of killed; there is no earlier system")
 	wantState(t, summary, "lost", deploy.Done)
+	wantState(t, summary, "loud", deploy.Done)
+	if texts := eventTexts(events); !strings.Contains(texts, " bytes that it printed are left out here") || !strings.Contains(texts, "this is 1 of loud") {
+		t.Error("of what is printed in a moment not the end is shown")
+	}
 	if !strings.Contains(eventTexts(events), "this is 1 of good") {
 		t.Errorf("the output of the activation is not among the events:\n%s", eventTexts(events))
 	}

@@ -207,6 +207,7 @@ const (
 	CauseFull        Cause = "full"        // the disk that the supervisor needs
 	CauseRebooted    Cause = "rebooted"    // the machine, before the confirmation
 	CauseUncommitted Cause = "uncommitted" // it could not be made permanent
+	CauseUnrestarted Cause = "unrestarted" // the machine, into its new system
 )
 
 // Decision is what is to become of an activation: a [Cause] or Confirmed.

@@ -64,7 +64,7 @@ if grep -qx goal=reboot "$stage/plan"; then
 fi
 printf 'from=%s\nlink=%s\nsince=%s\nuser=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" "${SUDO_USER:-}" >>"$stage/plan"
 echo "$id" >"$stage/id"
-for word in confirmed rejected expired failed killed full rebooted uncommitted; do
+for word in confirmed rejected expired failed killed full rebooted uncommitted unrestarted; do
   echo "$word" >"$stage/$word"
 done
 if [ -d /run/systemd/system ]; then

@@ -9,7 +9,7 @@
 #   reverted   goal reboot: the next boot takes the system of before again
 #   decision   what is to become of it: a link to one of the prepared files
 #              confirmed, rejected, expired, failed, killed, full, rebooted,
-#              uncommitted; whoever makes the link first has decided
+#              uncommitted, unrestarted; whoever makes the link first has decided
 #   result     the end: done CODE | rolled-back WHY CODE | failed WHY CODE
 #              (it is as it was, or there is nothing to go back to) |
 #              stranded WHY CODE (going back did not succeed)
@@ -93,13 +93,21 @@ apply_user() {
   limited sudo -H -u "$user" -- "$1/activate-user"
 }
 
+# set_profile OPTION...: has nix-env change the system profile.
+set_profile() {
+  limited nix-env --profile "$profile" "$@"
+  status=$?
+  [ "$status" != 124 ] || echo "nix-env took longer than $limit s and was stopped"
+  return "$status"
+}
+
 # commit makes the new system what the machine boots.
 commit() {
   [ "$goal" != test ] && [ ! -e "$dir/committed" ] || return 0
   if [ "${generation:-0}" -gt 0 ]; then
-    [ "$(readlink "$profile-$generation-link")" = "$out" ] && nix-env --profile "$profile" --switch-generation "$generation" || return
+    [ "$(readlink "$profile-$generation-link")" = "$out" ] && set_profile --switch-generation "$generation" || return
   else
-    nix-env --profile "$profile" --set "$out" || return
+    set_profile --set "$out" || return
   fi
   case $class in
   darwin) [ -z "$rebooted" ] || apply "$out" ;; # it has come up on the system of before
@@ -107,13 +115,22 @@ commit() {
   esac
 }
 
-# restart does not return: the machine takes us down with it.
+# restart has systemd take the machine down, and us with it. It returns only if
+# that does not happen.
 restart() {
   phase rebooting
   say "restarting"
   sync
-  if [ -d /run/systemd/system ]; then systemctl reboot; else reboot; fi
-  while :; do sleep 60; done
+  if systemctl reboot; then
+    left=300
+    while [ "$left" -gt 0 ]; do
+      sleep 1
+      left=$((left - 1))
+    done
+    echo "it did not go down within 300 s"
+  fi
+  say "the restart has failed"
+  return 1
 }
 
 finish() {
@@ -166,17 +183,17 @@ back() {
   # Its checks before a switch are not asked: it ran, and nobody may be able to reach this one.
   export NIXOS_NO_CHECK=1
   now=$(readlink "$profile")
-  permanent="test"
+  permanent="test" lost=
   if [ "${now##*/}" != "$link" ] && [ -n "$link" ]; then
     number=${link#system-}
-    nix-env --profile "$profile" --switch-generation "${number%-link}"
+    set_profile --switch-generation "${number%-link}" || lost=$?
     permanent=switch
   fi
   [ "$1" != uncommitted ] || permanent=switch
   if [ -e "$dir/committed" ] && [ ! -e "$dir/reverted" ]; then
     apply "$from" boot || finish stranded "$1" "$?"
     ln "$dir/id" "$dir/reverted"
-    [ -z "$rebooted" ] || restart
+    [ -z "$rebooted" ] || restart || phase rolling-back
   fi
   at=$(current)
   # A Mac that restarts keeps what the new system has put in place.
@@ -185,6 +202,7 @@ back() {
     status=$?
     [ "$(current)" = "$from" ] || finish stranded "$1" "$status"
   fi
+  [ -z "$lost" ] || finish stranded "$1" "$lost" # its profile leads to the new system
   finish rolled-back "$1" "$code"
 }
 
@@ -229,7 +247,7 @@ if [ "$goal" = reboot ] && [ -z "$rebooted" ] && [ ! -e "$dir/decision" ]; then
   phase committing
   commit || decide uncommitted
   ln "$dir/id" "$dir/committed" 2>/dev/null
-  [ -e "$dir/decision" ] || restart
+  [ -e "$dir/decision" ] || restart || decide unrestarted
 fi
 [ "$goal" != boot ] || decide confirmed # nothing that runs has changed
 

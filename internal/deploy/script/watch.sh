@@ -4,7 +4,6 @@
 # dead is a deploy that is not at its end and has no supervisor.
 # $1: the deploy's name, $2: the position of the last time, empty at first
 # shellcheck disable=SC2154 # run and state are from the prelude
-umask 077
 id=$1 at=$2
 dir=$state/$id
 unit=fleet-activate-$id
@@ -45,19 +44,31 @@ gone)
   ;;
 esac
 
+# Of more output than this the beginning is left out.
+most=1048576
 if [ -d /run/systemd/system ]; then
   [ "${now%% *}" = running ] || journalctl --sync 2>/dev/null
   set --
   [ -z "$at" ] || set -- --after-cursor="$at"
-  mkdir -p "$run/fleet"
-  new=$(mktemp "$run/fleet/output.XXXXXX")
-  journalctl --quiet --no-pager --output=cat --show-cursor "$@" "_SYSTEMD_UNIT=$unit.service" >"$new" 2>/dev/null
-  at=$(sed -n 's/^-- cursor: //p' "$new" | tail -n 1 | grep . || printf %s "$at")
-  sed '/^-- cursor: /d' "$new"
-  rm -f "$new"
+  # The last line is the cursor.
+  journalctl --quiet --no-pager --output=cat --show-cursor "$@" "_SYSTEMD_UNIT=$unit.service" 2>/dev/null | awk -v most="$most" -v at="${at:--}" -v now="$now" '
+    { line[NR] = $0; size += length($0) + 1 }
+    { while (size > most && first + 1 < NR) { n = length(line[++first]) + 1; size -= n; left += n; delete line[first] } }
+    END {
+      last = NR
+      if (sub(/^-- cursor: /, "", line[last])) at = line[last--]
+      if (left) print "fleet: " left " bytes that it printed are left out here"
+      for (i = first + 1; i <= last; i++) print line[i]
+      print "\nfleet: " at " " now
+    }'
 else
+  at=${at:-0}
   size=$(wc -c <"$dir/log" | tr -d ' ')
-  tail -c "+$((${at:-0} + 1))" "$dir/log" | head -c "$((size - ${at:-0}))"
-  at=$size
+  left=$((size - at - most))
+  if [ "$left" -gt 0 ]; then
+    printf '\nfleet: %s bytes that it printed are left out here\n' "$left"
+    at=$((at + left))
+  fi
+  tail -c "+$((at + 1))" "$dir/log" | head -c "$((size - at))"
+  printf '\nfleet: %s %s\n' "$size" "$now"
 fi
-printf '\nfleet: %s %s\n' "${at:--}" "$now"
