@@ -111,6 +111,9 @@ func (mac) prepare(h *Host) error {
 			return err
 		}
 	}
+	if err := os.Remove(filepath.Join(h.disk(), "var/lib")); err != nil {
+		return err
+	}
 	for _, dir := range []string{"Library/LaunchDaemons", "Applications"} {
 		if err := os.MkdirAll(filepath.Join(h.disk(), dir), 0o755); err != nil {
 			return err

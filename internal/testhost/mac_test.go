@@ -28,7 +28,7 @@ func TestMac(t *testing.T) {
 		commands, want = append(commands, k.command), append(want, k.want)
 	}
 	for _, command := range []string{
-		"stat -c %a /etc/sudoers", "readlink -f /etc", "date --utc", "ls --all /", `sed -n 's/a\|b//p' /dev/null`, "nohup true", "setsid true", "systemctl", "sha256sum /dev/null", "nix-store --version",
+		"stat -c %a /etc/sudoers", "readlink -f /etc", "date --utc", "ls --all /", `sed -n 's/a\|b//p' /dev/null`, "nohup true", "head -c 0 /dev/null", "ls /var/lib", "setsid true", "systemctl", "sha256sum /dev/null", "nix-store --version",
 		"launchctl print system/none",
 	} {
 		commands = append(commands, command+" 2>/dev/null && echo known: "+strings.Fields(command)[0])

@@ -9,6 +9,7 @@ umask 077
 id=$1
 dir=$state/$id
 roots=/nix/var/nix/gcroots/fleet
+(umask 022 && mkdir -p "${state%/*}") # a Mac has no /var/lib
 mkdir -p "$state" "$run/fleet"
 chmod 700 "$state"
 under=$(under_way)

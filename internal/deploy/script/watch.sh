@@ -69,6 +69,7 @@ else
     printf '\nfleet: %s bytes that it printed are left out here\n' "$left"
     at=$((at + left))
   fi
-  tail -c "+$((at + 1))" "$dir/log" | head -c "$((size - at))"
+  # BSD's head refuses to print nothing.
+  [ "$size" -le "$at" ] || tail -c "+$((at + 1))" "$dir/log" | head -c "$((size - at))"
   printf '\nfleet: %s %s\n' "$size" "$now"
 fi
