@@ -16,7 +16,7 @@ import (
 
 const (
 	stopTimeout = 20 * time.Second // for an orderly shutdown, before the power is cut
-	killTimeout = 10 * time.Second // for the kernel to end what was killed
+	killTimeout = time.Minute      // for the kernel to end what was killed
 )
 
 // run is one life of a host, from power on to power off or reboot.

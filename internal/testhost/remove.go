@@ -132,7 +132,7 @@ func unmount(path string) error {
 	return unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 }
 
-// removeCgroup removes a tree of cgroups; the dead may stay in one for a moment.
+// removeCgroup removes a tree of cgroups; the dead may stay in one for a while.
 func removeCgroup(path string) error {
 	var dirs []string
 	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
@@ -145,16 +145,14 @@ func removeCgroup(path string) error {
 		return err
 	}
 	slices.Reverse(dirs)
-	for _, d := range dirs {
-		for range 200 {
-			if err = unix.Rmdir(d); err == nil || errors.Is(err, unix.ENOENT) {
-				err = nil
-				break
-			}
+	for deadline := time.Now().Add(killTimeout); len(dirs) > 0; {
+		switch err := unix.Rmdir(dirs[0]); {
+		case err == nil, errors.Is(err, unix.ENOENT):
+			dirs = dirs[1:]
+		case time.Now().After(deadline):
+			return fmt.Errorf("removing the cgroup %s: %w", dirs[0], err)
+		default:
 			time.Sleep(10 * time.Millisecond)
-		}
-		if err != nil {
-			return fmt.Errorf("removing the cgroup %s: %w", d, err)
 		}
 	}
 	return nil
