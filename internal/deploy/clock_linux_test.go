@@ -47,7 +47,7 @@ func TestClockJumps(t *testing.T) {
 
 	job := driverJob{
 		SSHConfig: n.SSHConfig, Runs: t.TempDir(), Run: "20260102-jumps", Machine: machines("third")[0],
-		Phase: deploy.Confirm, State: deploy.Started, Settings: deploy.Settings{Timeouts: deploy.Timeouts{Confirm: 3 * time.Second}},
+		Phase: deploy.Confirm, State: deploy.Started, Settings: deploy.Settings{Timeouts: deploy.Timeouts{Confirm: 5 * time.Second}},
 	}
 	driver(t, x, job)()
 	must(t, h.SetClock(-2*day))

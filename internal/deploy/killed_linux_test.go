@@ -143,7 +143,7 @@ func TestKilledDriver(t *testing.T) {
 		message       string
 		until         string // a file of the host: until it is there the driver goes on
 		busy          string
-		window        time.Duration
+		expires       bool // nobody is there until the machine has gone back
 		// amid is called when the driver is dead.
 		amid func(t *testing.T, h *testhost.Host)
 		how  string // empty: nothing was begun yet
@@ -162,7 +162,7 @@ func TestKilledDriver(t *testing.T) {
 		{name: "activating", second: system{before: "echo begins; " + holds}, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, how: resume, tries: 1},
 		{name: "activating-attach", second: system{before: "echo begins; " + holds}, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, how: attachHost, tries: 1},
 		{name: "confirm", phase: deploy.Confirm, state: deploy.Started, busy: activating, how: attachRun, tries: 1},
-		{name: "confirm-expires", phase: deploy.Confirm, state: deploy.Started, window: time.Second, how: resume, tries: 2},
+		{name: "confirm-expires", phase: deploy.Confirm, state: deploy.Started, expires: true, how: resume, tries: 2},
 		{name: "health", check: "touch /run/checking; " + holds, phase: deploy.Confirm, state: deploy.Started, until: "/run/checking", busy: activating, how: attachHost, tries: 1},
 		{name: "committing", second: system{boot: "touch /run/committing; " + holds + ";"}, phase: deploy.Confirm, state: deploy.Started, until: "/run/committing", busy: activating, how: resume, tries: 1},
 		{
@@ -176,7 +176,7 @@ func TestKilledDriver(t *testing.T) {
 			want: deploy.RolledBack, said: "the new system was rejected; the machine is back on generation 1", tries: 1,
 		},
 		{name: "full-activating", full: true, second: system{before: "echo begins; " + holds}, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, how: resume, tries: 1},
-		{name: "full-expires", full: true, phase: deploy.Confirm, state: deploy.Started, window: time.Second, how: resume, tries: 2},
+		{name: "full-expires", full: true, phase: deploy.Confirm, state: deploy.Started, expires: true, how: resume, tries: 2},
 		{
 			name: "before-reboot", full: true, second: system{boot: "touch /run/committing; " + holds + ";"}, goal: deploy.Boot,
 			phase: deploy.Activate, state: deploy.Started, until: "/run/committing", busy: activating, how: attachRun, tries: 1,
@@ -190,7 +190,7 @@ func TestKilledDriver(t *testing.T) {
 			},
 		},
 		{name: "after-reboot", full: true, goal: deploy.Boot, phase: deploy.Confirm, state: deploy.Started, busy: activating, how: attachHost, tries: 1},
-		{name: "reboot-expires", full: true, goal: deploy.Boot, phase: deploy.Confirm, state: deploy.Started, window: time.Second, how: resume, tries: 2},
+		{name: "reboot-expires", full: true, goal: deploy.Boot, phase: deploy.Confirm, state: deploy.Started, expires: true, how: resume, tries: 2},
 	}
 	n := testhost.NewNetwork(t)
 	var lights, fulls []testhost.Options
@@ -242,7 +242,7 @@ func TestKilledDriver(t *testing.T) {
 				job := driverJob{
 					SSHConfig: n.SSHConfig, Runs: t.TempDir(), Run: "20260102-" + c.name, Machine: m,
 					Phase: c.phase, State: c.state, Message: c.message, GoesOn: c.until != "" || c.ahead,
-					Settings: deploy.Settings{Goal: c.goal, Reboot: c.goal != "", Timeouts: deploy.Timeouts{Confirm: cmp.Or(c.window, time.Minute)}},
+					Settings: deploy.Settings{Goal: c.goal, Reboot: c.goal != "", Timeouts: deploy.Timeouts{Confirm: time.Minute}},
 				}
 				if c.phase == deploy.Evaluate {
 					job.Machine.Details = nil
@@ -267,7 +267,10 @@ func TestKilledDriver(t *testing.T) {
 				kill()
 				wait(t, func() bool { return exec.Command("pgrep", "-f", building(c.name)+" ").Run() != nil })
 				must(t, os.Remove(building(c.name)))
-				if c.window > 0 {
+				if c.expires {
+					// The machine's time is up: a window so short that it can be waited for
+					// may be over before the driver has seen it begin.
+					on(t, h, "sh", "-c", `cd "/var/lib/fleet/$(cat /var/lib/fleet/current)" && ln expired decision`)
 					wait(t, func() bool { return !hostFile(h, "/var/lib/fleet/current") })
 					if got := on(t, h, "cat", "/etc/version"); got != "1" {
 						t.Errorf("nobody confirmed, and it is at version %s", got)
@@ -304,7 +307,6 @@ func TestKilledDriver(t *testing.T) {
 						t.Fatal(err)
 					}
 					o.Run, o.Record, o.Settings = record.ID, record, history.Settings
-					o.Timeouts.Confirm = time.Minute // only the first window is to expire
 					// Where the driver died before it knew the machine, it is evaluated anew.
 					known, ok := history.Evaluated[m.Name]
 					if !ok {

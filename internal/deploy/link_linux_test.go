@@ -31,7 +31,7 @@ func TestLinkCut(t *testing.T) {
 		{name: "copying", second: system{build: "$b mkdir -p $out; " + payload}, phase: deploy.Copy, state: deploy.Running, back: "trying again", ends: deploy.Done},
 		{name: "copying-away", second: system{build: "$b mkdir -p $out; " + payload}, phase: deploy.Copy, state: deploy.Running, gone: "trying again", ends: deploy.Interrupted, texts: []string{"interrupted while copying"}},
 		{name: "confirming", phase: deploy.Confirm, state: deploy.Started, window: 2 * time.Minute, back: "cannot be reached", ends: deploy.Done},
-		{name: "confirming-away", phase: deploy.Confirm, state: deploy.Started, window: 2 * time.Second, ends: deploy.RolledBack, texts: []string{"not confirmed within 2s", "back on generation 1"}},
+		{name: "confirming-away", phase: deploy.Confirm, state: deploy.Started, window: 5 * time.Second, ends: deploy.RolledBack, texts: []string{"not confirmed within 5s", "back on generation 1"}},
 	}
 	n := testhost.NewNetwork(t)
 	var options []testhost.Options

@@ -357,7 +357,7 @@ func eventTexts(r *recorder) string {
 // wait waits for something to become true, but not for ever.
 func wait(t *testing.T, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited for too long")
 		}
