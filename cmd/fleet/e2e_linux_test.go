@@ -473,17 +473,7 @@ func (d *demo) testInterruptedTwice(t *testing.T) {
 func (d *demo) testKilled(t *testing.T) {
 	cinnabar, galena := d.hosts["cinnabar"], d.hosts["galena"]
 	d.declare(t, map[string]variant{"cinnabar": {Version: "9"}, "galena": {Version: "9"}})
-	hold(t, cinnabar)
-	hold(t, galena)
-	p := d.start(t, nil, append(update, "--json")...)
-	held(t, cinnabar, p)
-	held(t, galena, p)
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-p.done
-	until(t, "what the driver started dies with it", func() bool { return len(d.leftovers()) == 0 })
-	d.tidySockets(t)
+	d.killAmid(t, []*testhost.Host{cinnabar, galena}, "", append(update, "--json")...)
 
 	refused := d.expect(t, 1, "machines", "update", "galena")
 	refused.wantProblem(t, "galena", "fleet machines attach galena", "is under way, begun by root@")
