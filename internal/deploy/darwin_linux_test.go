@@ -57,10 +57,22 @@ func TestDarwin(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// The power is cut when the new system is confirmed, before the profile leads to it.
+	powerCut := func(t *testing.T, h *testhost.Host) {
+		put(t, h, "/var/db/held", []byte("yes"), 0o644)
+		go func() {
+			wait(t, func() bool { return strings.Contains(on(t, h, "cat", "/var/log/activations"), "nix-env") })
+			h.Kill()
+			if err := errors.Join(h.WriteFile("/var/db/held", []byte("no"), 0o644), h.Start()); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
 	const (
-		there  = "@2@/activate\nkey\n"
-		back   = "@1@/activate\nkey\n"
-		commit = "nix-env --profile /nix/var/nix/profiles/system --set @2@\n"
+		there   = "@2@/activate\nkey\n"
+		back    = "@1@/activate\nkey\n"
+		started = "launchd /bin/sh /var/lib/fleet/launch\n"
+		commit  = "nix-env --profile /nix/var/nix/profiles/system --set @2@\n"
 	)
 	cases := []struct {
 		name          string
@@ -118,8 +130,9 @@ func TestDarwin(t *testing.T) {
 		},
 		{
 			name: "restarts", confirming: restart, state: deploy.RolledBack,
-			texts: []string{"restarted before its new system was confirmed", "back on generation 1"}, log: there + "launchd /bin/sh /var/lib/fleet/launch\n" + back,
+			texts: []string{"restarted before its new system was confirmed", "back on generation 1"}, log: there + started + back,
 		},
+		{name: "power", confirming: powerCut, state: deploy.Done, log: there + commit + started + commit + there},
 	}
 	n := testhost.NewNetwork(t)
 	var options []testhost.Options

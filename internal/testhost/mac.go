@@ -22,8 +22,9 @@ var macPrograms embed.FS
 // Of what happens there these files tell and decide: /var/log/activations has the
 // calls of nix-env and caffeinate and what launchd started, /var/log/sudo the options
 // of sudo, /var/log/refused the options that no Mac knows, /var/db/jobs is what
-// launchctl tells, /var/db/ahead by how many seconds the clock is wrong, and where
-// /var/db/protected exists, apps and users may not be changed over SSH.
+// launchctl tells, /var/db/ahead by how many seconds the clock is wrong, /var/db/held
+// whether nix-env waits, yes or no, and where /var/db/protected exists, apps and users
+// may not be changed over SSH.
 func Macs(t testing.TB, n *Network, opts ...Options) []*Host {
 	t.Helper()
 	return makeAll(t, n, mac{}, opts)
@@ -135,6 +136,7 @@ func (mac) prepare(h *Host) error {
 		{"var/log/refused", "", 0o666},
 		{"var/db/jobs", "", 0o644},
 		{"var/db/ahead", "0\n", 0o644},
+		{"var/db/held", "no\n", 0o644},
 	} {
 		if err := h.writeDisk(f.path, f.content, f.mode); err != nil {
 			return err

@@ -121,13 +121,13 @@ in
         "warn"
       ];
       default = "rollback";
-      description = "What is done about units that fail with the new system and had not failed before.";
+      description = "What is done about units, of a Mac jobs of launchd, that fail with the new system and had not failed before.";
     };
     ignoredUnits = mkOption {
       type = types.listOf types.str;
       default = [ ];
       example = [ "acme-*.service" ];
-      description = "Units whose failure says nothing about the new system. `*` and `?` work as in a shell.";
+      description = "Units, or labels of jobs, whose failure says nothing about the new system. `*` and `?` work as in a shell.";
     };
     described = mkOption {
       type = types.raw;
