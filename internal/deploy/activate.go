@@ -167,6 +167,9 @@ func (f *follower) phase() Phase {
 // it is up.
 func (f *follower) follow(ctx context.Context, r Result) Result {
 	lines := &lineSplitter{line: func(line string) {
+		if line == "" {
+			return
+		}
 		line = f.d.secrets.text(f.s.Machine, line)
 		switch own, ok := strings.CutPrefix(line, supervisorSays); {
 		case strings.HasPrefix(own, goingBack):

@@ -70,7 +70,7 @@ func TestFaults(t *testing.T) {
 			state: deploy.RolledBack, texts: []string{"took longer than 10s and was stopped: stuck", "back on generation 1"},
 		},
 		{
-			name: "script-fails", second: system{after: "echo no paper >&2; exit 2"},
+			name: "script-fails", second: system{after: "printf 'no paper' >&2; exit 2"},
 			state: deploy.RolledBack, texts: []string{"the activation script failed (exit status 2): ", "no paper", "back on generation 1"},
 		},
 		{

@@ -36,7 +36,8 @@ export PATH
 # The machine goes down: whatever is left to do is done when it is up again.
 trap 'exit 0' TERM
 
-say() { echo "fleet: $*"; }
+# What a program printed last may lack the end of its line.
+say() { printf '\nfleet: %s\n' "$*"; }
 phase() { echo "$1" >"$live/phase.new" && mv -f "$live/phase.new" "$live/phase"; }
 put() { echo "$2" >"$dir/$1.new" && mv -f "$dir/$1.new" "$dir/$1"; }
 # A link needs no room on a disk that is full.
