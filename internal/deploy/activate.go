@@ -121,10 +121,7 @@ func (f *follower) again(ctx context.Context, lost error) error {
 		f.unconfirmed = notReached(lost)
 	}
 	f.d.emit(f.s.Machine, f.phase(), Running, "the connection is lost; trying to reach the machine again")
-	patience := cmp.Or(f.d.o.Timeouts.Reconnect, f.window+reconnectGrace)
-	if f.s.Goal == Reboot {
-		patience += f.d.o.Timeouts.Reboot
-	}
+	patience := f.patience()
 	deadline, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 3*time.Second) {
@@ -139,6 +136,15 @@ func (f *follower) again(ctx context.Context, lost error) error {
 				ErrUnknown, f.t, patience, err)
 		}
 	}
+}
+
+// patience is how long a machine is waited for that cannot be reached.
+func (f *follower) patience() time.Duration {
+	patience := cmp.Or(f.d.o.Timeouts.Reconnect, f.window+reconnectGrace)
+	if f.s.Goal == Reboot {
+		patience += f.d.o.Timeouts.Reboot
+	}
+	return patience
 }
 
 // notReached says that a new system was not confirmed because of its connection.

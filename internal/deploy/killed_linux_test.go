@@ -127,6 +127,7 @@ func TestKilledDriver(t *testing.T) {
 	const claimed, activating = "is under way, begun by the-dead@driver", "fleet machines attach "
 	// How a machine is taken over from a driver that died in its activation.
 	const resume, attachRun, attachHost = "machines update --resume RUN", "machines attach RUN", "machines attach HOST"
+	const waitsForIt = "the connection is lost; trying to reach the machine again"
 	const holds = "while [ ! -e /run/go ]; do sleep 0.1; done"
 	folder := t.TempDir()
 	building := func(name string) string { return filepath.Join(folder, name) }
@@ -143,12 +144,11 @@ func TestKilledDriver(t *testing.T) {
 		message       string
 		until         string // a file of the host: until it is there the driver goes on
 		busy          string
-		expires       bool // nobody is there until the machine has gone back
-		// amid is called when the driver is dead.
-		amid func(t *testing.T, h *testhost.Host)
-		how  string // empty: nothing was begun yet
-		want deploy.State
-		said string
+		expires       bool   // nobody is there until the machine has gone back
+		down          bool   // the machine is, until somebody waits for it
+		how           string // empty: nothing was begun yet
+		want          deploy.State
+		said          string
 		// tries is how often the system is activated in all, unless that is left to chance.
 		tries int
 	}{
@@ -183,11 +183,7 @@ func TestKilledDriver(t *testing.T) {
 		},
 		{
 			name: "amid-reboot", full: true, goal: deploy.Boot,
-			phase: deploy.Activate, state: deploy.Running, message: "the connection is lost; trying to reach the machine again", how: resume,
-			amid: func(t *testing.T, h *testhost.Host) {
-				h.Kill()
-				must(t, h.Start())
-			},
+			phase: deploy.Activate, state: deploy.Running, message: waitsForIt, down: true, how: resume,
 		},
 		{name: "after-reboot", full: true, goal: deploy.Boot, phase: deploy.Confirm, state: deploy.Started, busy: activating, how: attachHost, tries: 1},
 		{name: "reboot-expires", full: true, goal: deploy.Boot, phase: deploy.Confirm, state: deploy.Started, expires: true, how: resume, tries: 2},
@@ -276,10 +272,18 @@ func TestKilledDriver(t *testing.T) {
 						t.Errorf("nobody confirmed, and it is at version %s", got)
 					}
 				}
-				if c.amid != nil {
-					c.amid(t, h)
+				var up sync.WaitGroup
+				if c.down {
+					h.Kill()
+					start := sync.OnceFunc(func() { up.Go(func() { must(t, h.Start()) }) })
+					o.OnEvent = func(e deploy.Event) {
+						if e.Message == waitsForIt {
+							start()
+						}
+					}
+				} else {
+					on(t, h, "touch", "/run/go")
 				}
-				on(t, h, "touch", "/run/go")
 
 				bare := []deploy.Machine{{Name: m.Name, Class: m.Class, Address: m.Address}}
 				if c.how == "" {
@@ -314,6 +318,7 @@ func TestKilledDriver(t *testing.T) {
 					}
 					summary = newDeployer(t, o).Resume(t.Context(), history, append(job.Ahead, known))
 				}
+				up.Wait()
 				must(t, o.Record.Close(o.Now()))
 				if o.Record != nil {
 					if again, err := deploy.ReadRecord(job.Runs, job.Run); err != nil || !again.Complete || len(again.Unfinished()) > 0 {

@@ -61,8 +61,21 @@ func (w *way) join(ctx context.Context, begun Begun) (Result, error) {
 	d, id := w.d, begun.ID
 	t, err := d.connect(ctx, w.m)
 	var a Activation
+	look := func() { a, err = d.adopt(ctx, w.m.Name, t, id) }
 	if err == nil {
-		a, err = d.adopt(ctx, w.m.Name, t, id)
+		look()
+	}
+	if id != "" && d.o.Reboot && (isLost(err) || absent(err)) {
+		// It may be restarting, and wait for its confirmation when it is up.
+		f := &follower{d: d, s: Step{Machine: w.m.Name, Goal: Reboot}, t: t, window: d.o.Timeouts.Confirm}
+		bounded, cancel := context.WithTimeout(ctx, f.patience())
+		defer cancel()
+		for isLost(err) || absent(err) {
+			if f.again(bounded, err) != nil {
+				break
+			}
+			look()
+		}
 	}
 	switch {
 	case err != nil && id != "" && !errors.Is(err, errNoActivation):
