@@ -291,7 +291,10 @@ func (f *follower) judge(ctx context.Context, now Progress) {
 	wanted := Confirmed
 	if verdict != nil {
 		wanted = Rejected
-		f.d.emit(f.s.Machine, Confirm, Running, verdict.Error())
+		why := f.d.secrets.text(f.s.Machine, verdict.Error())
+		f.d.emit(f.s.Machine, Confirm, Running, why)
+		// The machine is not told why; whoever goes on with the run is. Record.Close tells.
+		_ = f.d.o.Record.append(entry{Begun: &Begun{Machine: f.s.Machine, Target: f.t.String(), ID: f.id, Rejected: why}}, true)
 	}
 	f.unconfirmed = verdict
 	decision, err := f.t.Decide(ctx, f.id, f.token, wanted)

@@ -171,9 +171,9 @@ func TestKilledDriver(t *testing.T) {
 			want: deploy.RolledBack, said: "no ink; the machine is back on generation 1", tries: 1,
 		},
 		{
-			name: "rejected", first: system{before: "[ ! -e /run/checked ] || { touch /run/goes-back; " + holds + "; }"}, check: "touch /run/checked; exit 3",
+			name: "rejected", first: system{before: "[ ! -e /run/checked ] || { touch /run/goes-back; " + holds + "; }"}, check: "touch /run/checked; echo no ink; exit 3",
 			phase: deploy.Confirm, state: deploy.Started, until: "/run/goes-back", busy: activating, how: attachRun,
-			want: deploy.RolledBack, said: "the new system was rejected; the machine is back on generation 1", tries: 1,
+			want: deploy.RolledBack, said: "the health check check failed after 1 try: no ink; the machine is back on generation 1", tries: 1,
 		},
 		{name: "full-activating", full: true, second: system{before: "echo begins; " + holds}, phase: deploy.Activate, state: deploy.Running, message: "begins", busy: activating, how: resume, tries: 1},
 		{name: "full-expires", full: true, phase: deploy.Confirm, state: deploy.Started, expires: true, how: resume, tries: 2},

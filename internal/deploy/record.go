@@ -55,6 +55,8 @@ type Begun struct {
 	Target  string `json:"target"`
 	// ID names the activation on the machine.
 	ID string `json:"id"`
+	// Rejected is why the new system was rejected, once it was.
+	Rejected string `json:"rejected,omitempty"`
 }
 
 // entry is one line.

@@ -87,6 +87,9 @@ func (w *way) join(ctx context.Context, begun Begun) (Result, error) {
 	s.Wanted.OutPath = a.Out
 	d.emit(w.m.Name, Activate, Started, "joins the activation of "+a.Out)
 	f := &follower{d: d, s: s, t: t, id: a.ID, token: a.Token, window: a.Window, limit: a.Limit, health: a.Health}
+	if begun.Rejected != "" {
+		f.verdict = errors.New(begun.Rejected)
+	}
 	return f.follow(context.WithoutCancel(ctx), newResult(s)), nil
 }
 
