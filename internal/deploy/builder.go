@@ -247,7 +247,7 @@ func (w *way) missing(ctx context.Context, from *sshTarget, to comparer) ([]stri
 		return nil, fmt.Errorf("ask %s what %s needs: %w", from, w.s.Wanted.OutPath, err)
 	}
 	paths := strings.Fields(list)
-	has, err := to.compare(ctx, "", paths)
+	has, err := compare(ctx, to, "", paths)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s what it has of %s: %w", w.t, w.s.Wanted.OutPath, err)
 	}

@@ -103,6 +103,9 @@ func (w *way) watched(ctx context.Context, moved func() int64, run func(context.
 // storeError says why something failed that was to be done in the store of a host,
 // which knows more of it than Nix does here.
 func (w *way) storeError(ctx context.Context, host Target, what string, err error) error {
+	if system := foreignSystem(err); system != "" {
+		return &ForeignSystemError{System: system, Host: host.String(), Err: err}
+	}
 	reason := host.StoreErr()
 	var failed *nix.Error
 	switch {

@@ -285,3 +285,42 @@ func TestDarwinOtherwise(t *testing.T) {
 	o.Goal = deploy.Boot
 	wantState(t, newDeployer(t, o).Update(t.Context(), machines("2")), "mac", deploy.Failed, "nix-darwin has no boot")
 }
+
+// A Mac's system, which cannot be built here, is built and looked at on another Mac.
+func TestDarwinDiffElsewhere(t *testing.T) {
+	const platform, web = "aarch64-darwin", "Library/LaunchDaemons/org.nixos.web.plist"
+	n := testhost.NewNetwork(t)
+	hosts := testhost.Macs(t, n, testhost.Options{Name: "mac"}, testhost.Options{Name: "smith"})
+	settings, err := hosts[1].ReadFile("/etc/nix/nix.conf")
+	must(t, err)
+	put(t, hosts[1], "/etc/nix/nix.conf", append(settings, "\nextra-platforms = "+platform+"\n"...), 0o644)
+	on(t, hosts[1], "cp", "/opt/linux/bin/busybox", "/opt/mac/bin/busybox") // the builder of our systems
+	x := newNix(t)
+	leavesNothing(t, x, hosts...)
+	jobs := func(version, text string) system {
+		return system{version: version, class: flake.Darwin, platform: platform, build: "$b mkdir -p $out/Library/LaunchDaemons; echo '" + text + "' > $out/" + web}
+	}
+	tops := flakeOf(t, x, map[string]system{"mac-1": jobs("1", "one"), "mac-2": jobs("2", "two")})
+	d := newDeployer(t, sshOptions(x, &recorder{}, n))
+	mac := func(version, buildHost string) []deploy.Machine {
+		m := machine("mac", flake.Darwin, "ssh://mac", tops["mac-"+version])
+		m.BuildHost = buildHost
+		return []deploy.Machine{m}
+	}
+	for at, text := range map[string]string{"": "here (" + platform + ")", "ssh://mac": "on ssh://mac (" + platform + ")"} {
+		diff := d.Diff(t.Context(), mac("1", at))[0]
+		if diff.State != deploy.Failed || !strings.Contains(diff.Message, "cannot be built "+text) || !strings.Contains(diff.Message, "--build-host") {
+			t.Errorf("a diff that cannot be built: %+v", diff.Result)
+		}
+	}
+	wantState(t, d.Update(t.Context(), mac("1", "ssh://smith")), "mac", deploy.Done)
+	diff := d.Diff(t.Context(), mac("2", "ssh://smith"))[0]
+	if diff.Err != nil || diff.From != tops["mac-1"].OutPath || diff.To != tops["mac-2"].OutPath || diff.Copy.Paths != 1 || diff.Copy.Bytes != diff.After ||
+		diff.Units == nil || !slices.Equal(diff.Units.Restart, []string{"org.nixos.web"}) || len(diff.Packages) != 1 {
+		t.Errorf("%+v", diff)
+	}
+	if hostFile(hosts[0], diff.To) || !hostFile(hosts[1], diff.To) {
+		t.Error("the system is not on the build host alone")
+	}
+	wantPrinted(t, hosts[1], [][2]string{{"grep -v '^stat -c$' /var/log/refused || true", ""}})
+}

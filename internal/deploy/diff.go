@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +15,25 @@ import (
 	"github.com/crs58/fleet/internal/deploy/units"
 )
 
-//go:embed script/compare.sh
-var compareScript string
+var (
+	//go:embed script/system.sh
+	systemScript string
+	//go:embed script/compare.sh
+	compareScript string
+)
+
+// filesScript and builtScript tell of a system, given its path, what a machine tells
+// of the one that it runs: builtScript all of it, filesScript all but its closure.
+const (
+	filesScript = `
+tell_parts part "$1"
+tell_files "$1" || exit 1
+say complete yes
+`
+	builtScript = `
+tell_closure "$1"
+` + filesScript
+)
 
 // Diff is what an update would change on one machine.
 type Diff struct {
@@ -47,7 +62,8 @@ type Diff struct {
 func (d Diff) Same() bool { return d.Err == nil && d.From == d.To }
 
 // Diff tells for every machine, sorted by name, what an update would change.
-// Systems are built for that, here; on the machines nothing is changed.
+// Systems are built for that, where an update would build them; nothing else is
+// changed on any machine.
 func (d *Deployer) Diff(ctx context.Context, machines []Machine) []Diff {
 	list := make([]Diff, len(machines))
 	each(machines, func(i int, m Machine) {
@@ -70,36 +86,34 @@ func (d *Deployer) diff(ctx context.Context, m Machine, diff *Diff) (Phase, erro
 	if err != nil {
 		return Build, err
 	}
-	out := m.Details.Toplevel.OutPath
+	w := &way{d: d, m: m, s: Step{Machine: m.Name, Wanted: *m.Details.Toplevel}}
 	d.emit(m.Name, Reach, Started, "")
-	var facts Facts
 	err = d.during(ctx, Reach, func() (err error) {
-		facts, diff.Target, err = d.look(ctx, m)
+		if w.s.Now, diff.Target, err = d.look(ctx, m); err == nil {
+			w.t, err = d.target(m.Name, m.Class, m.Address)
+		}
 		return err
 	})
 	if err != nil {
 		return Reach, err
 	}
 	d.emit(m.Name, Reach, Done, "")
-	diff.From, diff.To, diff.Notes = facts.System, out, notes(m.Name, facts)
-	if facts.Profile == facts.System {
-		diff.Generation = facts.Generation
+	now, out := w.s.Now, w.s.Wanted.OutPath
+	diff.From, diff.To, diff.Notes = now.System, out, notes(m.Name, now)
+	if now.Profile == now.System {
+		diff.Generation = now.Generation
 	}
-	if facts.System == out {
+	if now.System == out {
 		return "", nil
 	}
-	if err := d.build(ctx, Step{Machine: m.Name, Wanted: *m.Details.Toplevel}); err != nil {
+	if err := w.build(ctx); err != nil {
 		return Build, err
 	}
-	after, err := d.closure(ctx, out)
+	after, err := w.built(ctx)
 	if err != nil {
 		return Build, err
 	}
-	return Reach, d.during(ctx, Reach, func() error {
-		looking, cancel := context.WithTimeout(ctx, lookTimeout)
-		defer cancel()
-		return d.compare(looking, m, facts, after, diff)
-	})
+	return Reach, d.during(ctx, Reach, func() error { return w.compare(ctx, after, diff) })
 }
 
 // evaluated is a machine whose system is known.
@@ -117,45 +131,86 @@ func (d *Deployer) evaluated(ctx context.Context, m Machine) (Machine, error) {
 	return w.m, nil
 }
 
+// built is what the system is made of, as the host tells that has built it.
+func (w *way) built(ctx context.Context) (system, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	var host Target
+	switch b, self, err := w.builder(); {
+	case err != nil:
+		return system{}, err
+	case self:
+		host = w.t
+	case b != nil:
+		if host, err = b.open(ctx); err != nil {
+			return system{}, err
+		}
+	default:
+		host = newLocalTarget(w.m.Class, w.d.o.Root, w.d.o.Terminal)
+	}
+	built, err := w.builtOn(ctx, host)
+	if err != nil {
+		return system{}, fmt.Errorf("ask %s about %s: %w", host, w.s.Wanted.OutPath, err)
+	}
+	return built, nil
+}
+
+// builtOn asks a host behind SSH with one script. The closure in a store that Nix
+// reaches from here is asked for from here, and the files of the system are of no
+// use where the machine does not tell of its own.
+func (w *way) builtOn(ctx context.Context, host Target) (system, error) {
+	out := w.s.Wanted.OutPath
+	if host, ok := host.(*sshTarget); ok {
+		found, err := host.tell(ctx, builtScript, nil, out)
+		return found.system, err
+	}
+	store, err := host.Store(ctx)
+	if err != nil {
+		return system{}, err
+	}
+	var f found
+	if _, tells := w.t.(comparer); tells {
+		if f, err = host.(comparer).tell(ctx, filesScript, nil, out); err != nil {
+			return system{}, err
+		}
+	}
+	f.closure, err = w.d.closureIn(ctx, store, out)
+	return f.system, err
+}
+
 // compare asks the machine for all that there is to compare the new system with.
-func (d *Deployer) compare(ctx context.Context, m Machine, facts Facts, after closure, diff *Diff) error {
-	t, err := d.target(m.Name, m.Class, m.Address)
+func (w *way) compare(ctx context.Context, after system, diff *Diff) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	found, err := w.d.foundOn(ctx, w.t, w.s.Now, after.closure)
 	if err != nil {
-		return err
+		return fmt.Errorf("look at what %s has: %w", w.t, err)
 	}
-	found, err := d.foundOn(ctx, t, facts, after)
-	if err != nil {
-		return fmt.Errorf("look at what %s has: %w", t, err)
-	}
-	diff.Before, diff.After = found.closure.size(), after.size()
-	diff.Packages = append(diff.Packages, comparePackages(found.closure, after)...)
-	diff.Copy = after.copied(found.lacks)
+	diff.Before, diff.After = found.closure.size(), after.closure.size()
+	diff.Packages = append(diff.Packages, comparePackages(found.closure, after.closure)...)
+	diff.Copy = after.closure.copied(found.lacks)
 	if diff.From == "" {
 		return nil
 	}
-	diff.Reboot = rebootFor(diff.To, found)
+	diff.Reboot = rebootFor(found, after)
+	var changes units.Changes
 	switch {
-	case facts.Systemd:
-		changes, err := units.Predict(found.units, os.DirFS(diff.To))
-		if err != nil {
-			return err
-		}
-		diff.Units = &changes
-	case len(found.jobs) > 0:
-		changes, err := units.PredictJobs(found.jobs, os.DirFS(diff.To))
-		if err != nil {
-			return err
-		}
-		diff.Units = &changes
+	case w.s.Now.Systemd:
+		changes = units.Predict(units.Running{System: found.units, Active: found.active, Own: found.own}, after.units)
+	case len(found.units.Jobs)+len(after.units.Jobs) > 0:
+		changes = units.PredictJobs(found.units, after.units)
+	default:
+		return nil
 	}
+	diff.Units = &changes
 	return nil
 }
 
 // toCopy is what a machine lacks of a system.
-func (d *Deployer) toCopy(ctx context.Context, t Target, facts Facts, system closure) (CopySize, error) {
+func (d *Deployer) toCopy(ctx context.Context, t Target, facts Facts, after closure) (CopySize, error) {
 	facts.System = "" // it is not compared
-	found, err := d.foundOn(ctx, t, facts, system)
-	return system.copied(found.lacks), err
+	found, err := d.foundOn(ctx, t, facts, after)
+	return after.copied(found.lacks), err
 }
 
 // copied is the size of the paths that are to be copied.
@@ -167,26 +222,33 @@ func (c closure) copied(lacks []string) CopySize {
 	return size
 }
 
-// found is what compare.sh finds on a machine.
-type found struct {
-	closure closure // of the system that runs
-	lacks   []string
-	// booted are the parts of the booted system that only a boot changes, init is
-	// the version of the interface to it, inhibitors the file switch-inhibitors.
-	booted     map[string]string
+// system is what a system is made of.
+type system struct {
+	closure closure
+	// parts are those that only a boot changes, init is the version of the interface
+	// to it, inhibitors the file switch-inhibitors.
+	parts      map[string]string
 	init       string
 	inhibitors string
-	jobs       map[string]string // files of launchd, and their digests
-	units      units.Running
+	units      units.System
+}
+
+// found is what compare.sh finds on a machine.
+type found struct {
+	system                   // that runs
+	booted map[string]string // the parts of the one that was booted
+	lacks  []string
+	active map[string]bool // units, and those of them that the system is in charge of
+	own    []string
 }
 
 // foundOn asks a machine behind a shell with one script. A folder, and this
 // computer's own store, are looked at from here.
 func (d *Deployer) foundOn(ctx context.Context, t Target, facts Facts, after closure) (found, error) {
 	if t, ok := t.(comparer); ok {
-		return t.compare(ctx, facts.System, slices.Sorted(maps.Keys(after)))
+		return compare(ctx, t, facts.System, slices.Sorted(maps.Keys(after)))
 	}
-	f := found{closure: closure{}}
+	f := found{system: system{closure: closure{}}}
 	store := ""
 	if facts.HasStore { // else Nix would make one
 		var err error
@@ -231,44 +293,50 @@ func (d *Deployer) closureIn(ctx context.Context, store, system string) (closure
 // comparer is a machine behind a shell, which tells with one script what it has.
 type comparer interface {
 	shell
-	compare(ctx context.Context, system string, paths []string) (found, error)
+	// tell runs a script that goes after system.sh, given a system.
+	tell(ctx context.Context, script string, stdin io.Reader, system string) (found, error)
 }
 
-// compare asks without sudo: everybody may know what a store has and what runs.
-func (t *localTarget) compare(ctx context.Context, system string, paths []string) (found, error) {
+// compare asks which of the paths a machine lacks, and about the system that runs,
+// unless it is empty.
+func compare(ctx context.Context, t comparer, system string, paths []string) (found, error) {
+	return t.tell(ctx, compareScript, strings.NewReader(strings.Join(paths, "\n")+"\n"), system)
+}
+
+// tell asks without sudo: everybody may know what a store has and what runs.
+func (t *localTarget) tell(ctx context.Context, script string, stdin io.Reader, system string) (found, error) {
 	var out strings.Builder
-	err := t.execute(ctx, []string{"/bin/sh", "-c", prelude + compareScript, "fleet", system}, pathList(paths), &out)
-	if err != nil {
+	if err := t.execute(ctx, []string{"/bin/sh", "-c", prelude + systemScript + script, "fleet", system}, stdin, &out); err != nil {
 		return found{}, err
 	}
 	return parseFound(out.String())
 }
 
-func pathList(paths []string) io.Reader { return strings.NewReader(strings.Join(paths, "\n") + "\n") }
-
-func (t *sshTarget) compare(ctx context.Context, system string, paths []string) (found, error) {
+func (t *sshTarget) tell(ctx context.Context, script string, stdin io.Reader, system string) (found, error) {
 	var out limitedText
-	if err := t.run(ctx, compareScript, pathList(paths), &out, system); err != nil {
+	if err := t.run(ctx, systemScript+script, stdin, &out, system); err != nil {
 		return found{}, err
 	}
 	return parseFound(out.String())
 }
 
-// parseFound reads what compare.sh prints.
+// parseFound reads what system.sh and compare.sh print.
 func parseFound(text string) (found, error) {
-	f := found{closure: closure{}, booted: map[string]string{}, jobs: map[string]string{}}
-	f.units = units.Running{Active: map[string]bool{}, Files: units.NewFolder()}
+	f := found{
+		system: system{closure: closure{}, parts: map[string]string{}, units: units.System{Units: units.NewFolder(), Jobs: map[string]string{}}},
+		booted: map[string]string{}, active: map[string]bool{},
+	}
 	var paths []string
 	var sizes []int64
-	var unit string
-	ran, complete, whole := false, false, text
-	for text != "" {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
-		if line == "files" {
-			break
+	var unit, file string
+	files := map[string]*strings.Builder{}
+	ran, complete := false, false
+	for line := range strings.Lines(text) {
+		if more, ok := strings.CutPrefix(line, " "); ok && file != "" {
+			files[file].WriteString(more)
+			continue
 		}
-		name, value, _ := strings.Cut(line, "=")
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		switch name {
 		case "os":
 			ran = true
@@ -282,58 +350,73 @@ func parseFound(text string) (found, error) {
 				return found{}, fmt.Errorf("the size %q of a path is no number", value)
 			}
 			sizes = append(sizes, n)
-		case "booted":
+		case "booted", "part":
 			part, target, _ := strings.Cut(value, " ")
-			f.booted[part] = target
-		case "init":
-			f.init = value
-		case "inhibitors":
-			f.inhibitors = value
-		case "job":
-			digest, file, _ := strings.Cut(value, " ")
-			f.jobs[file] = digest
+			if name == "part" {
+				f.parts[part] = target
+			} else {
+				f.booted[part] = target
+			}
+		case "unit":
+			f.units.Units.Names[value] = true
+		case "file":
+			file = value
+			files[file] = &strings.Builder{}
 		case "complete":
 			complete = true
-		case "own":
-			f.units.Files.Names[value] = true
-		case "fstab":
-			f.units.Fstab += value + "\n"
 		case "active":
-			f.units.Active[value] = true
+			f.active[value] = true
 		case "Id":
 			unit = value
 		case "FragmentPath":
-			if strings.HasPrefix(value, "/"+units.Dir) && !slices.Contains(f.units.Own, unit) {
-				f.units.Own = append(f.units.Own, unit)
+			if strings.HasPrefix(value, "/"+units.Dir) && !slices.Contains(f.own, unit) {
+				f.own = append(f.own, unit)
 			}
 		}
 	}
 	switch {
 	case !ran:
-		return found{}, notRun(whole)
+		return found{}, notRun(text)
 	case !complete || len(paths) != len(sizes):
-		return found{}, fmt.Errorf("its Nix does not tell all about the system that runs (%d paths, %d sizes)", len(paths), len(sizes))
+		return found{}, fmt.Errorf("its Nix does not tell all about the system (%d paths, %d sizes)", len(paths), len(sizes))
 	}
 	for i, path := range paths {
 		f.closure[path] = sizes[i]
 	}
-	f.units.Files.Read(text)
+	for name, text := range files {
+		f.add(name, text.String())
+	}
 	return f, nil
 }
 
+// add notes what a file says, by its place in the system.
+func (s *system) add(name, text string) {
+	unit, isUnit := strings.CutPrefix(name, units.Dir+"/")
+	switch {
+	case isUnit:
+		s.units.Units.Texts[unit] = text
+	case name == "etc/fstab":
+		s.units.Fstab = text
+	case name == "init-interface-version":
+		s.init = strings.TrimSpace(text)
+	case name == "switch-inhibitors":
+		s.inhibitors = text
+	default:
+		s.units.Jobs[name] = text
+	}
+}
+
 // rebootFor names the parts of a system that the machine has to boot for.
-func rebootFor(system string, f found) []string {
-	var parts []string
+func rebootFor(f found, after system) []string {
+	parts := inhibits(f.inhibitors, after.inhibitors)
 	for part, booted := range f.booted {
-		if now, err := filepath.EvalSymlinks(filepath.Join(system, part)); err == nil && now != booted {
+		if now, has := after.parts[part]; has && now != booted {
 			parts = append(parts, part)
 		}
 	}
-	if version, err := os.ReadFile(filepath.Join(system, "init-interface-version")); err == nil && f.init != "" && strings.TrimSpace(string(version)) != f.init {
+	if f.init != "" && after.init != "" && f.init != after.init {
 		parts = append(parts, "init")
 	}
-	inhibitors, _ := os.ReadFile(filepath.Join(system, "switch-inhibitors"))
-	parts = append(parts, inhibits(f.inhibitors, string(inhibitors))...)
 	slices.Sort(parts)
 	return parts
 }

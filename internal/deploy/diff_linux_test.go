@@ -13,15 +13,15 @@ import (
 )
 
 // withUnits is a system with unit files, by name, which its activation puts into
-// place and starts; size makes it larger. There is a drop-in for same.service, and a
-// file system on a device of this version; only a reboot may bring up its dbus.
+// place and starts; size makes it larger. A drop-in keeps keeps.service running, there
+// is a file system on a device of this version, and only a reboot may bring up its dbus.
 func withUnits(version string, size int, units map[string]string) system {
 	var build, start strings.Builder
 	fmt.Fprintf(&build, "$b mkdir -p $out/etc/systemd/system; echo %s > $out/kernel; echo systemd 1 > $out/init-interface-version\n", version)
 	fmt.Fprintf(&build, "printf '{\n\"dbus\": \"%s\", \"v%s\": \"\"}' > $out/switch-inhibitors\n", version, version)
 	fmt.Fprintf(&build, "$b dd if=/dev/zero of=$out/ballast bs=1000 count=%d 2>/dev/null\n", size)
-	fmt.Fprintf(&build, "echo '/dev/none%s /srv ext4' > $out/etc/fstab; $b mkdir $out/etc/systemd/system/same.service.d; printf '[Service]\\nGroup=root\\n' > $out/etc/systemd/system/same.service.d/overrides.conf\n", version)
-	start.WriteString("mkdir -p /etc/systemd/system/same.service.d\ncat $system/etc/systemd/system/same.service.d/overrides.conf > /etc/systemd/system/same.service.d/overrides.conf\n")
+	fmt.Fprintf(&build, "echo '/dev/none%s /srv ext4' > $out/etc/fstab; $b mkdir $out/etc/systemd/system/keeps.service.d; printf '[Service]\\nX-RestartIfChanged=false\\n' > $out/etc/systemd/system/keeps.service.d/overrides.conf\n", version)
+	start.WriteString("mkdir -p /etc/systemd/system/keeps.service.d\ncat $system/etc/systemd/system/keeps.service.d/overrides.conf > /etc/systemd/system/keeps.service.d/overrides.conf\n")
 	for name, line := range units {
 		fmt.Fprintf(&build, "printf '[Service]\\nExecStart=/bin/sleep 1000\\n%s\\n' > $out/etc/systemd/system/%s\n", line, name)
 		fmt.Fprintf(&start, "cat $system/etc/systemd/system/%s > /etc/systemd/system/%[1]s\n", name)
@@ -41,18 +41,19 @@ func keys(m map[string]string) (list []string) {
 func TestDiff(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	full := testhost.Full(t, n, testhost.Options{Name: "full"})
-	light := testhost.Lights(t, n, testhost.Options{Name: "mac"}, testhost.Options{Name: "new"})
+	light := testhost.Lights(t, n, testhost.Options{Name: "mac"}, testhost.Options{Name: "new"}, testhost.Options{Name: "builder"})
+	builder, light := light[2], light[:2:2]
 	x, folder := newNix(t), t.TempDir()
 	d := newDeployer(t, sshOptions(x, &recorder{}, n))
 	job := func(version, file, text string) system {
 		return system{version: version, class: flake.Darwin, build: fmt.Sprintf("$b mkdir -p $out/Library/LaunchDaemons; echo %s > $out/Library/LaunchDaemons/org.%s.plist", text, file)}
 	}
 	first := flakeOf(t, x, map[string]system{
-		"full":   withUnits("1", 10, map[string]string{"web.service": "User=root", "keeps.service": "X-RestartIfChanged=false", "gone.service": "", "same.service": ""}),
+		"full":   withUnits("1", 10, map[string]string{"web.service": "User=root", "keeps.service": "", "gone.service": "", "same.service": ""}),
 		"folder": {version: "1"}, "mac": job("1", "web", "one"),
 	})
 	second := flakeOf(t, x, map[string]system{
-		"full":   withUnits("2", 500, map[string]string{"web.service": "User=nobody", "keeps.service": "X-RestartIfChanged=false\\nUser=nobody", "same.service": ""}),
+		"full":   withUnits("2", 500, map[string]string{"web.service": "User=nobody", "keeps.service": "User=nobody", "same.service": ""}),
 		"folder": {version: "2"}, "mac": job("2", "web", "two"), "new": {version: "1"}, "gone": {version: "1"},
 	})
 	class := map[string]flake.Class{"mac": flake.Darwin}
@@ -90,6 +91,25 @@ func TestDiff(t *testing.T) {
 	diffs := map[string]deploy.Diff{}
 	for _, diff := range d.Diff(t.Context(), machines(second)) {
 		diffs[diff.Machine] = diff
+	}
+	// Where a system was built, the same is known of it.
+	o := sshOptions(x, &recorder{}, n)
+	o.BuildHost = "ssh://builder"
+	for _, diff := range newDeployer(t, o).Diff(t.Context(), machines(second)) {
+		switch here := diffs[diff.Machine]; diff.Machine {
+		case "gone":
+		case "folder":
+			if diff.Err == nil || !strings.Contains(diff.Err.Error(), "build for it here") {
+				t.Errorf("a folder with a build host: %+v", diff.Result)
+			}
+		default:
+			if text := cmp.Diff(here, diff); text != "" {
+				t.Errorf("%s, if it is built elsewhere: %s", diff.Machine, text)
+			}
+			if !hostFile(builder, diff.To) {
+				t.Errorf("%s was not built on the build host", diff.Machine)
+			}
+		}
 	}
 	if after := look(); after != before {
 		t.Errorf("the machines were changed:\n%s", cmp.Diff(before, after))
@@ -130,6 +150,16 @@ func TestDiff(t *testing.T) {
 	}
 	if got := diffs["gone"]; got.Phase != deploy.Reach || got.Err == nil {
 		t.Errorf("gone: %+v", got.Result)
+	}
+
+	// A machine that builds for itself needs nothing more.
+	o.BuildHost, o.BuildOnTarget = "", true
+	for _, diff := range newDeployer(t, o).Diff(t.Context(), []deploy.Machine{machine("mac", flake.Darwin, "ssh://mac", second["mac"])}) {
+		here := diffs["mac"]
+		here.Copy = deploy.CopySize{Known: true}
+		if text := cmp.Diff(here, diff); text != "" {
+			t.Errorf("what builds for itself: %s", text)
+		}
 	}
 
 	// The order of things is the same as in an update that does it.

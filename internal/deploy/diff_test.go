@@ -18,14 +18,26 @@ path=/nix/store/b
 size=10
 size=20
 booted=kernel /nix/store/k/bzImage
-init=systemd 1
-inhibitors={ "dbus": "a" }
-job=abc Library/LaunchDaemons/with space.plist
 complete=yes
-own=a.service
-own=multi-user.target.wants/a.service
-fstab=/dev/a / ext4
-fstab=
+unit=a.service
+unit=multi-user.target.wants/a.service
+file=init-interface-version
+ systemd 1
+file=switch-inhibitors
+ { "dbus":
+  "a" }
+file=etc/fstab
+ /dev/a / ext4
+ 
+file=etc/systemd/system/a.service
+ [Service]
+ # file=a.service
+file=etc/systemd/system/a.service.d/o.conf
+ file=x
+file=etc/systemd/system/empty.service
+file=Library/LaunchDaemons/with space.plist
+ <plist>
+part=kernel /nix/store/l/bzImage
 active=a.service
 active=ssh.service
 Id=a.service
@@ -42,31 +54,27 @@ FragmentPath=/etc/systemd/system/x@.service
 
 Id=none.scope
 FragmentPath=
-files
-file=a.service
- [Service]
- # file=a.service
-file=a.service.d/o.conf
- file=x
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := found{
-		closure: closure{"/nix/store/a": 10, "/nix/store/b": 20}, lacks: []string{"/nix/store/c"},
-		booted: map[string]string{"kernel": "/nix/store/k/bzImage"}, init: "systemd 1", inhibitors: `{ "dbus": "a" }`,
-		jobs: map[string]string{"Library/LaunchDaemons/with space.plist": "abc"},
-		units: units.Running{
-			Active: map[string]bool{"a.service": true, "ssh.service": true},
-			Own:    []string{"a.service", "x@1.service"},
-			Files: units.Folder{
-				Names: map[string]bool{"a.service": true, "multi-user.target.wants/a.service": true},
-				Texts: map[string]string{"a.service": "[Service]\n# file=a.service\n", "a.service.d/o.conf": "file=x\n"},
+		system: system{
+			closure: closure{"/nix/store/a": 10, "/nix/store/b": 20},
+			parts:   map[string]string{"kernel": "/nix/store/l/bzImage"}, init: "systemd 1", inhibitors: "{ \"dbus\":\n \"a\" }\n",
+			units: units.System{
+				Units: units.Folder{
+					Names: map[string]bool{"a.service": true, "multi-user.target.wants/a.service": true},
+					Texts: map[string]string{"a.service": "[Service]\n# file=a.service\n", "a.service.d/o.conf": "file=x\n", "empty.service": ""},
+				},
+				Fstab: "/dev/a / ext4\n\n",
+				Jobs:  map[string]string{"Library/LaunchDaemons/with space.plist": "<plist>\n"},
 			},
-			Fstab: "/dev/a / ext4\n\n",
 		},
+		booted: map[string]string{"kernel": "/nix/store/k/bzImage"}, lacks: []string{"/nix/store/c"},
+		active: map[string]bool{"a.service": true, "ssh.service": true}, own: []string{"a.service", "x@1.service"},
 	}
-	if diff := cmp.Diff(want, f, cmp.AllowUnexported(found{})); diff != "" {
+	if diff := cmp.Diff(want, f, cmp.AllowUnexported(found{}, system{})); diff != "" {
 		t.Error(diff)
 	}
 	for text, want := range map[string]string{
@@ -82,7 +90,7 @@ file=a.service.d/o.conf
 }
 
 func FuzzParseFound(f *testing.F) {
-	f.Add("os=\ncomplete=\nown=a\nfstab=/a / b c\nId=a\nFragmentPath=/etc/systemd/system/a\nfiles\nfile=a\n [Unit]\nfile=a.d/b.conf\n x=y\n")
+	f.Add("os=\ncomplete=\nunit=a\nfile=etc/fstab\n /a / b c\nfile=etc/systemd/system/a\n [Unit]\nfile=etc/systemd/system/a.d/b.conf\n x=y\nId=a\nFragmentPath=/etc/systemd/system/a\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		found, err := parseFound(text)
 		if err != nil {

@@ -26,14 +26,18 @@ func (e *DiskFullError) Error() string {
 func (e *DiskFullError) Unwrap() error { return e.Err }
 
 // ForeignSystemError says that a system is for a platform that cannot be built
-// for here.
+// for here, or on a build host.
 type ForeignSystemError struct {
 	System string
+	Host   string // address of the build host; empty for here
 	Err    error
 }
 
 func (e *ForeignSystemError) Error() string {
-	return fmt.Sprintf("it cannot be built here (%s): run this on such a machine, or give Nix a remote builder for it: %v", e.System, e.Err)
+	if e.Host != "" {
+		return fmt.Sprintf("it cannot be built on %s (%s): name a host that can with --build-host: %v", e.Host, e.System, e.Err)
+	}
+	return fmt.Sprintf("it cannot be built here (%s): name a host that can with --build-host (update, diff), run this on such a machine, or give Nix a remote builder for it: %v", e.System, e.Err)
 }
 
 // Unwrap gives what Nix said.
@@ -57,14 +61,24 @@ func buildError(out string, err error) error {
 			next: "nix-collect-garbage",
 		}
 	}
-	if m := foreignSystem.FindStringSubmatch(err.Error()); m != nil {
-		return &ForeignSystemError{System: m[1], Err: err}
+	if system := foreignSystem(err); system != "" {
+		return &ForeignSystemError{System: system, Err: err}
 	}
 	return fmt.Errorf("build %s: %w", out, err)
 }
 
-// foreignSystem is how Nix refuses to build for a platform.
-var foreignSystem = regexp.MustCompile(`an? '([^']+)'(?: with features \{[^}]*\})? is required to build`)
+// foreignSystem is the platform that Nix refuses to build for; empty if it failed
+// for another reason.
+func foreignSystem(err error) string {
+	m := foreign.FindStringSubmatch(err.Error())
+	if m == nil {
+		return ""
+	}
+	return m[1] + m[2]
+}
+
+// foreign is how Nix says that, and how newer ones do.
+var foreign = regexp.MustCompile(`an? '([^']+)'(?: with features \{[^}]*\})? is required to build|Required system: '([^']+)'`)
 
 // isDiskFull knows a full disk from Nix here, and from the words of a Nix daemon
 // that could not even start.

@@ -53,6 +53,18 @@ func (light) prepare(h *Host) error {
 			return err
 		}
 	}
+	// Debian's awk is a link through /etc, of which the host has its own.
+	awk, err := filepath.EvalSymlinks("/usr/bin/awk")
+	if err != nil {
+		return err
+	}
+	alternatives := filepath.Join(h.disk(), "etc/alternatives")
+	if err := os.MkdirAll(alternatives, 0o755); err != nil {
+		return err
+	}
+	if err := os.Symlink(awk, filepath.Join(alternatives, "awk")); err != nil {
+		return err
+	}
 	if err := h.writeAccess(repo); err != nil {
 		return err
 	}

@@ -1,9 +1,6 @@
 package units
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -26,45 +23,6 @@ type Folder struct {
 // NewFolder is a folder without files.
 func NewFolder() Folder {
 	return Folder{Names: map[string]bool{}, Texts: map[string]string{}}
-}
-
-// readFolder reads all unit files of a system, given its folder.
-func readFolder(system fs.FS) (Folder, error) {
-	f := NewFolder()
-	for _, pattern := range []string{"*", "*.d/*", "*.wants/*", "*.requires/*", "*.upholds/*"} {
-		files, err := fs.Glob(system, Dir+"/"+pattern)
-		if err != nil {
-			return f, fmt.Errorf("list the units of the new system: %w", err)
-		}
-		for _, file := range files {
-			name := strings.TrimPrefix(file, Dir+"/")
-			f.Names[name] = true
-			info, err := fs.Stat(system, file)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-				continue
-			}
-			text, err := fs.ReadFile(system, file)
-			if err != nil {
-				return f, fmt.Errorf("read the unit %s of the new system: %w", name, err)
-			}
-			f.Texts[name] = string(text)
-		}
-	}
-	return f, nil
-}
-
-// Read adds texts as compare.sh prints them: a line file=NAME, then the lines of the
-// file, each after a space.
-func (f Folder) Read(text string) {
-	name := ""
-	for line := range strings.Lines(text) {
-		if file, ok := strings.CutPrefix(line, "file="); ok {
-			name = strings.TrimSuffix(file, "\n")
-			f.Texts[name] = ""
-		} else if more, ok := strings.CutPrefix(line, " "); ok && name != "" {
-			f.Texts[name] += more
-		}
-	}
 }
 
 // dropIns are the drop-ins of a unit, sorted.

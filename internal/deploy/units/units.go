@@ -1,14 +1,9 @@
 // Package units tells beforehand what switching a machine to another system does
 // to its services: to systemd's units on NixOS, to launchd's jobs on a Mac. It looks
-// at what the machine has told and at the new system, and at no machine.
+// at what has been read of both systems, and at no machine.
 package units
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"slices"
@@ -35,37 +30,36 @@ func (all *Changes) sort() {
 	}
 }
 
+// System is what a system says of what is to run.
+type System struct {
+	Units Folder
+	Fstab string // its /etc/fstab
+	// Jobs are what the files of launchd's jobs say, by their place in the system.
+	Jobs map[string]string
+}
+
 // Running is what the machine tells about its units.
 type Running struct {
+	System // the one that runs
 	Active map[string]bool
 	// Own are the active units whose file is the system's, which an activation is
 	// in charge of.
-	Own   []string
-	Files Folder // of the system that runs
-	Fstab string // its /etc/fstab
+	Own []string
 }
 
-// Predict tells what switching to a new system, given its folder, does to the
-// running units. It follows NixOS's switch-to-configuration, whose own dry run
-// needs the system on the machine, runs programs of it there and locks out a
-// deploy meanwhile. Unlike that it names what the targets start for the first time.
-func Predict(running Running, system fs.FS) (Changes, error) {
-	after, err := readFolder(system)
-	if err != nil {
-		return Changes{}, err
-	}
-	fstab, err := fs.ReadFile(system, "etc/fstab")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Changes{}, fmt.Errorf("read the file systems of the new system: %w", err)
-	}
-	p := prediction{Running: running, after: after}
+// Predict tells what switching to a new system does to the running units. It follows
+// NixOS's switch-to-configuration, whose own dry run needs the system on the machine,
+// runs programs of it there and locks out a deploy meanwhile. Unlike that it names
+// what the targets start for the first time.
+func Predict(running Running, after System) Changes {
+	p := prediction{Running: running, after: after.Units}
 	for _, unit := range running.Own {
 		p.unit(unit)
 	}
-	p.fileSystems(running.Fstab, string(fstab))
+	p.fileSystems(running.Fstab, after.Fstab)
 	p.started()
 	p.sort()
-	return p.Changes, nil
+	return p.Changes
 }
 
 // prediction is what is known of the units of a machine before and after.
@@ -82,15 +76,15 @@ var instanceOf = regexp.MustCompile(`^(.*)@[^.]*\.(.*)$`)
 // unit notes what happens to a unit that runs.
 func (p *prediction) unit(name string) {
 	base, dropped := name, false
-	if parts := instanceOf.FindStringSubmatch(name); parts != nil && !p.Files.Names[name] && !p.after.Names[name] {
+	if parts := instanceOf.FindStringSubmatch(name); parts != nil && !p.Units.Names[name] && !p.after.Names[name] {
 		base = parts[1] + "@." + parts[2]
 		// What a configuration says of one instance is a drop-in.
-		dropped = len(p.Files.dropIns(name)) > 0 && len(p.after.dropIns(name)) == 0
+		dropped = len(p.Units.dropIns(name)) > 0 && len(p.after.dropIns(name)) == 0
 	}
-	if !p.Files.Names[base] {
+	if !p.Units.Names[base] {
 		return
 	}
-	before := p.Files.unit(base, name)
+	before := p.Units.unit(base, name)
 	_, there := p.after.Texts[base]
 	switch {
 	case dropped || !there:
@@ -162,7 +156,7 @@ func (p *prediction) started() {
 		}
 	}
 	for len(by) > 0 {
-		before := p.Files.wantedBy(by[0])
+		before := p.Units.wantedBy(by[0])
 		for _, unit := range p.after.wantedBy(by[0]) {
 			_, there := p.after.Texts[unit]
 			if there && !p.Active[unit] && !slices.Contains(before, unit) && !slices.Contains(p.Start, unit) {
@@ -174,43 +168,25 @@ func (p *prediction) started() {
 	}
 }
 
-// jobDirs are the folders of a Mac's system with the jobs of launchd.
-var jobDirs = []string{"Library/LaunchDaemons", "Library/LaunchAgents", "user/Library/LaunchAgents"}
-
-// PredictJobs tells what switching to a new system does to the jobs of launchd,
-// of which running has the digests by their files. nix-darwin loads a job anew
-// whose file has changed.
-func PredictJobs(running map[string]string, system fs.FS) (Changes, error) {
+// PredictJobs tells what switching to a new system does to the jobs of launchd.
+// nix-darwin loads a job anew whose file has changed.
+func PredictJobs(before, after System) Changes {
 	var all Changes
-	after := map[string]bool{}
-	for _, dir := range jobDirs {
-		entries, err := fs.ReadDir(system, dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Changes{}, fmt.Errorf("list the jobs of the new system: %w", err)
-		}
-		for _, entry := range entries {
-			file := path.Join(dir, entry.Name())
-			text, err := fs.ReadFile(system, file)
-			if err != nil {
-				return Changes{}, fmt.Errorf("read the job %s of the new system: %w", file, err)
-			}
-			after[file] = true
-			sum := sha256.Sum256(text)
-			switch before, ran := running[file]; {
-			case !ran:
-				all.Start = append(all.Start, jobName(file))
-			case before != hex.EncodeToString(sum[:]):
-				all.Restart = append(all.Restart, jobName(file))
-			}
+	for file, text := range after.Jobs {
+		switch was, ran := before.Jobs[file]; {
+		case !ran:
+			all.Start = append(all.Start, jobName(file))
+		case was != text:
+			all.Restart = append(all.Restart, jobName(file))
 		}
 	}
-	for file := range running {
-		if !after[file] {
+	for file := range before.Jobs {
+		if _, stays := after.Jobs[file]; !stays {
 			all.Stop = append(all.Stop, jobName(file))
 		}
 	}
 	all.sort()
-	return all, nil
+	return all
 }
 
 func jobName(file string) string { return strings.TrimSuffix(path.Base(file), ".plist") }

@@ -1,12 +1,8 @@
 package units
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io/fs"
 	"strings"
 	"testing"
-	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -96,19 +92,16 @@ func TestCompareUnits(t *testing.T) {
 // masked stands for a link to /dev/null.
 const masked = "masked"
 
-// folderOf is a system's folder with unit files, and /etc/fstab if it is among them.
-func folderOf(files map[string]string) fstest.MapFS {
-	system := fstest.MapFS{}
+// systemOf is a system with unit files, and /etc/fstab if it is among them.
+func systemOf(files map[string]string) System {
+	system := System{Units: NewFolder(), Fstab: files["fstab"]}
 	for name, text := range files {
-		file := &fstest.MapFile{Data: []byte(text)}
-		if text == masked {
-			file.Mode = fs.ModeDevice
+		if name == "fstab" {
+			continue
 		}
-		switch name {
-		case "fstab":
-			system["etc/fstab"] = file
-		default:
-			system[Dir+"/"+name] = file
+		system.Units.Names[name] = true
+		if text != masked {
+			system.Units.Texts[name] = text
 		}
 	}
 	return system
@@ -195,20 +188,12 @@ func TestPredictUnits(t *testing.T) {
 		{"file system elsewhere", "", files{"fstab": "/dev/a /a ext4 ro\n/dev/b /b ext4 ro\n"}, files{"fstab": "/dev/a /a btrfs ro\n/dev/b /b ext4 rw\n"}, Changes{Restart: []string{"a.mount"}, Reload: []string{"b.mount"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			old, err := readFolder(folderOf(test.before))
-			if err != nil {
-				t.Fatal(err)
-			}
 			own, others, _ := strings.Cut(test.active, "|")
-			running := Running{Active: map[string]bool{}, Own: strings.Fields(own), Files: old, Fstab: test.before["fstab"]}
+			running := Running{System: systemOf(test.before), Active: map[string]bool{}, Own: strings.Fields(own)}
 			for _, unit := range strings.Fields(own + " " + others) {
 				running.Active[unit] = true
 			}
-			got, err := Predict(running, folderOf(test.after))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, Predict(running, systemOf(test.after))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -224,27 +209,29 @@ func TestEscapePath(t *testing.T) {
 }
 
 func TestPredictJobs(t *testing.T) {
-	digest := func(text string) string { sum := sha256.Sum256([]byte(text)); return hex.EncodeToString(sum[:]) }
-	system := fstest.MapFS{}
-	for file, text := range map[string]string{"Library/LaunchDaemons/org.same.plist": "a", "Library/LaunchDaemons/org.changed.plist": "b", "user/Library/LaunchAgents/org.new.plist": "c"} {
-		system[file] = &fstest.MapFile{Data: []byte(text)}
-	}
-	got, err := PredictJobs(map[string]string{
-		"Library/LaunchDaemons/org.same.plist": digest("a"), "Library/LaunchDaemons/org.changed.plist": digest("a"), "Library/LaunchAgents/org.gone.plist": digest("a"),
-	}, system)
-	if diff := cmp.Diff(Changes{Stop: []string{"org.gone"}, Restart: []string{"org.changed"}, Start: []string{"org.new"}}, got); diff != "" || err != nil {
-		t.Errorf("%v\n%s", err, diff)
+	const daemons, agents = "Library/LaunchDaemons/", "user/Library/LaunchAgents/"
+	got := PredictJobs(
+		System{Jobs: map[string]string{daemons + "org.same.plist": "a", daemons + "org.changed.plist": "a", agents + "org.gone.plist": "a"}},
+		System{Jobs: map[string]string{daemons + "org.same.plist": "a", daemons + "org.changed.plist": "b", agents + "org.new.plist": "c"}},
+	)
+	if diff := cmp.Diff(Changes{Stop: []string{"org.gone"}, Restart: []string{"org.changed"}, Start: []string{"org.new"}}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
 func FuzzPredict(f *testing.F) {
 	f.Add("a.service", "[Unit]\nA=b\n", "/a / b c\n")
 	f.Fuzz(func(t *testing.T, name, text, fstab string) {
-		running := Running{Active: map[string]bool{name: true}, Own: []string{name}, Files: NewFolder(), Fstab: fstab}
-		running.Files.Names[name] = true
-		running.Files.Read("file=" + name + "\n " + text)
-		if _, err := Predict(running, folderOf(map[string]string{"a": "x", "fstab": "a / b c"})); err != nil {
-			t.Errorf("%q: %v", text, err)
+		if text == masked {
+			return
+		}
+		system := systemOf(map[string]string{name: text, "fstab": fstab})
+		running := Running{System: system, Active: map[string]bool{name: true}, Own: []string{name}}
+		Predict(running, systemOf(map[string]string{"a": "x", "fstab": "a / b c"}))
+		same := Predict(running, system)
+		same.Start = nil // of what is there, all may be started for the first time
+		if diff := cmp.Diff(Changes{}, same); diff != "" {
+			t.Errorf("%q is changed into itself: %s", text, diff)
 		}
 	})
 }
