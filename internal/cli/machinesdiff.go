@@ -11,34 +11,43 @@ import (
 
 func (a *App) machinesDiffCmd() *cobra.Command {
 	var c choice
+	var place buildPlace
 	cmd := &cobra.Command{
 		Use:   "diff [SELECTION...]",
 		Short: "Show what an update would change on machines",
 		Long: `Show what an update would change on the selected machines: packages with their
 versions and sizes, the size of the whole, what is to be copied, which units or
 jobs would be stopped, restarted, reloaded and started, and whether a reboot is
-needed. The declared systems are built for that, here; on the machines nothing is
-changed.
+needed. The declared systems are built for that, where an update would build them:
+here, unless a machine or a flag says otherwise. Nothing else is changed on any
+machine.
 
 Which units are touched follows from their files. What an activation script asks
 for beside that is known only when it runs.`,
 		Example: `  fleet machines diff cinnabar
+  fleet machines diff stibnite --build-host rosegold
   fleet machines diff tag:server --json | jq '.[] | {machine, restart: .units.restart}'`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := a.progress()
 			return a.onEvaluating(cmd.Context(), p, c.of(args), func(ctx context.Context, s *session, machines []deploy.Machine) error {
-				return s.showDiffs(ctx, p, machines)
+				return s.showDiffs(ctx, p, place, machines)
 			})
 		},
 	}
 	c.flags(cmd)
+	place.flags(cmd, a)
 	return cmd
 }
 
-func (s *session) showDiffs(ctx context.Context, p *progress, machines []deploy.Machine) error {
-	d := s.deployer(p)
+func (s *session) showDiffs(ctx context.Context, p *progress, place buildPlace, machines []deploy.Machine) error {
+	host, err := s.buildHost(ctx, place.buildHost)
+	if err != nil {
+		p.clear()
+		return err
+	}
+	d := deploy.New(s.updating(p, deploy.Settings{BuildHost: host, BuildOnTarget: place.buildOnTarget}))
 	defer d.Close()
 	list := d.Diff(ctx, machines)
 	p.clear()

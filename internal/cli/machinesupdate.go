@@ -23,9 +23,8 @@ import (
 // updateOptions are the flags of machines update.
 type updateOptions struct {
 	choice
+	buildPlace
 	dryRun, reboot            bool
-	buildOnTarget             bool
-	buildHost                 string
 	goal, batch, resume, page string
 	maxFailures, limitEval    int
 	roleOrder                 []string
@@ -90,9 +89,7 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would be done and do nothing")
 	flags.StringVar(&o.goal, "goal", string(deploy.Switch), "come to this `GOAL`: "+strings.Join(goals(), ", "))
 	flags.BoolVar(&o.reboot, "reboot", false, "restart a machine that is not wholly at its system without that; it is confirmed afterwards, or restarts back")
-	flags.StringVar(&o.buildHost, "build-host", "", "build on this `HOST`: a machine, an address, or localhost; as each machine says, unless set")
-	flags.BoolVar(&o.buildOnTarget, "build-on-target", false, "have each machine build its own system")
-	cmd.MarkFlagsMutuallyExclusive("build-host", "build-on-target")
+	o.buildPlace.flags(cmd, a)
 	flags.StringVar(&o.batch, "batch", "", "change machines in groups of these `NUMBERS`, such as 1,25%,rest")
 	flags.IntVar(&o.maxFailures, "max-failures", -1, "change no more machines when more than so many have failed, -1 for any number")
 	flags.StringSliceVar(&o.roleOrder, "role-order", nil, "change machines with these `ROLES` first, such as zerotier/controller,peer")
@@ -106,7 +103,6 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags.StringVar(&o.page, "html", "", "write at the end a page into this `FILE` that shows what took how long")
 	_ = cmd.MarkFlagFilename("html", "html")
 	_ = cmd.RegisterFlagCompletionFunc("goal", cobra.FixedCompletions(goals(), cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("build-host", a.completeMachineNames)
 	_ = cmd.RegisterFlagCompletionFunc("batch", cobra.FixedCompletions([]string{"1,25%,rest"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("role-order", a.completeRoleList)
 	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeRuns)
@@ -215,32 +211,6 @@ func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 	}
 	defer s.drawRun(options.Run, o.page)
 	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Update(ctx, machines) })
-}
-
-// buildHost is the address of the host that is to build, which may be given as the
-// name of a machine.
-func (s *session) buildHost(ctx context.Context, host string) (string, error) {
-	if _, known := s.fleet.Machines[host]; !known {
-		if host == "" || host == deploy.Here {
-			return host, nil
-		}
-		if _, err := deploy.ParseAddress(host, s.fleet.Dir); err != nil {
-			return "", &codeError{exitUsage, fmt.Errorf("--build-host: %w", err)}
-		}
-		return s.fleet.Flavour.Login(host), nil
-	}
-	machines, err := s.targets(ctx, []string{host})
-	if err != nil {
-		return "", err
-	}
-	m := machines[0]
-	if m.Err == nil {
-		_, m.Err = deploy.ParseAddress(m.Address, s.fleet.Dir)
-	}
-	if m.Err != nil {
-		return "", fmt.Errorf("--build-host %s: %w", host, m.Err)
-	}
-	return m.Address, nil
 }
 
 // resume goes on with a recorded run, with what its flake declared then.
