@@ -82,7 +82,7 @@ func (*Sandbox) Close() error { return nil }
 // exec runs the script. The reason tells what is wrong with the script, the
 // error what is wrong with running it.
 func (s *Sandbox) exec(ctx context.Context, j Job, w *workspace, log io.Writer) (reason string, err error) {
-	// --die-with-parent is about the thread that starts the process.
+	// Both --die-with-parent and Pdeathsig are about the thread that starts the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
@@ -120,7 +120,8 @@ func (s *Sandbox) exec(ctx context.Context, j Job, w *workspace, log io.Writer) 
 	cmd.Env = []string{}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = files.child
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// bubblewrap asks for its parent's death to be its own only after a while.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if s.uid != os.Geteuid() {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(s.uid), Gid: uint32(s.uid)}
 	}

@@ -249,10 +249,13 @@ func noProcess(t *testing.T, seconds string) {
 }
 
 // running finds a process that sleeps for some time; "" if there is none.
-func running(seconds string) string {
+func running(seconds string) string { return naming("sleep\x00" + seconds) }
+
+// naming finds a process with some text among its arguments; "" if there is none.
+func naming(text string) string {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range lines {
-		if data, _ := os.ReadFile(file); strings.Contains(string(data), "sleep\x00"+seconds) {
+		if data, _ := os.ReadFile(file); strings.Contains(string(data), text) {
 			return file
 		}
 	}
@@ -353,8 +356,11 @@ func TestOfKilledFleet(t *testing.T) {
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
-	for end := time.Now().Add(5 * time.Second); running("4714") != "" && time.Now().Before(end); {
+	for end := time.Now().Add(5 * time.Second); naming(shm) != "" && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
+	}
+	if process := naming(shm); process != "" {
+		t.Errorf("still there: %s", process)
 	}
 	noProcess(t, "4714")
 	if !started() {
