@@ -187,8 +187,8 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 	}}
 	// This is for a machine that is there and hangs.
 	overall := time.Now().Add(f.longest() + changeTimeout)
-	late := errors.New("it has not ended in time")
-	blind := late // or why it cannot be seen
+	seen := time.Now()
+	blind := "" // or why it could not be seen at the last look
 	pause := firstPause
 	for last := (Progress{}); time.Now().Before(overall); {
 		now, err := f.t.Look(ctx, f.id, last.Position)
@@ -197,16 +197,19 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 			if err := f.again(ctx, err); err != nil {
 				return r.fail(ctx, f.phase(), err)
 			}
+			seen = time.Now()
 			continue
+		case err != nil && time.Since(seen) > f.window+blindGrace:
+			return r.fail(ctx, f.phase(), fmt.Errorf("%w: the activation on %s cannot be watched: %w", ErrUnknown, f.t, err))
 		case err != nil:
-			if err.Error() != blind.Error() {
+			if err.Error() != blind {
 				f.d.emit(f.s.Machine, f.phase(), Running, "the activation cannot be watched; trying again: "+err.Error())
 			}
-			blind = err
+			blind = err.Error()
 			pause = rest(pause)
 			continue
 		}
-		blind = late
+		seen, blind = time.Now(), ""
 		_, _ = lines.Write([]byte(now.Output))
 		if now.Stand != last.Stand {
 			pause = firstPause
@@ -233,8 +236,13 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 		}
 		pause = rest(pause)
 	}
-	return r.fail(ctx, f.phase(), fmt.Errorf("%w: the activation on %s goes on there: %w", ErrUnknown, f.t, blind))
+	return r.fail(ctx, f.phase(), fmt.Errorf("%w: the activation on %s has not ended in time", ErrUnknown, f.t))
 }
+
+// blindGrace is how much longer than its window an activation may be that cannot be
+// watched though its machine lets us in: unless it is confirmed until then, it goes
+// back by itself.
+const blindGrace = 30 * time.Second
 
 // rest waits for the next look, and gives the pause after that.
 func rest(pause time.Duration) time.Duration {

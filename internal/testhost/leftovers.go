@@ -18,9 +18,13 @@ func (h *Host) Leftovers() []string {
 // strangers are the processes outside of the services of the host's systemd, or in
 // those that a deploy or a connection has made.
 func (h *Host) strangers(ctx context.Context) (left []string) {
-	const list = "ps -eo pid,unit,args --no-headers"
-	// A system may bring a ps of its own, and a Mac hides that of Linux.
-	out, said, code := h.Exec(ctx, append([]string{"env", "PATH=/opt/linux/bin:/usr/bin"}, strings.Fields(list)...)...)
+	// By its path, for a system may bring a ps of its own; a Mac hides that of Linux.
+	ps := "/usr/bin/ps"
+	if _, err := h.Stat("/opt/linux/bin/ps"); err == nil {
+		ps = "/opt/linux/bin/ps"
+	}
+	list := ps + " -eo pid,unit,args --no-headers"
+	out, said, code := h.Exec(ctx, strings.Fields(list)...)
 	if code != 0 {
 		return []string{fmt.Sprintf("%s: exit status %d: %s", list, code, said)}
 	}

@@ -122,7 +122,8 @@ restart() {
   phase rebooting
   say "restarting"
   sync
-  if systemctl reboot; then
+  # What it logs into the journal by itself may not be told for ours.
+  if SYSTEMD_LOG_TARGET=console systemctl reboot; then
     left=300
     while [ "$left" -gt 0 ]; do
       sleep 1
