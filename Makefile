@@ -13,6 +13,9 @@ PACKAGES := ./... ./testdata
 # The rooms with goroutines of their own are tested once more under the race detector.
 CONCURRENT := ./internal/flake ./internal/nix/... ./internal/repository ./internal/vars/... ./internal/ssh ./internal/deploy ./internal/term
 
+# Of these, tests that wait for machines rather than run anything of ours at once.
+PATIENT := ^Test(ClockJumps|ConnectionLostDuringActivation|Darwin|EmptiedDeploy|Faults|Follow|Health|LinkCut|LocalRebuild|PoorLink|Reboot|Rollback)$$
+
 .PHONY: help build demo test lint unit race bench bench-clan fuzz fmt setup setup-demo clean
 
 help: ## list the targets
@@ -32,7 +35,7 @@ lint: setup ## formatting, vet, staticcheck, shellcheck, Nix syntax
 	@.ci/lint
 
 race: ## the concurrent rooms under the race detector
-	go test -race -short -timeout 10m $(CONCURRENT)
+	go test -race -timeout 15m -skip '$(PATIENT)' $(CONCURRENT)
 
 bench: setup build ## the budgets of the design, as ratios
 	go test -run '^$$' -bench . -benchtime 300ms -timeout 20m ./...
