@@ -142,7 +142,8 @@ settled() { sync "$@" 2>/dev/null || sync; }
 
 settled "$stage"/* "$stage"
 mv -f "$stage/launch" "$state/launch"
-whole "$id" || rm -rf "$dir"
+# Asked in this order: a folder that another begin makes meanwhile is whole.
+[ ! -d "$dir" ] || whole "$id" || rm -rf "$dir"
 # Where another begin of this deploy, over a connection that is lost, was faster,
 # ours is moved into its folder.
 mv "$stage" "$dir"
