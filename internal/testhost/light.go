@@ -20,17 +20,9 @@ var lightInit string
 type light struct{}
 
 func (light) prepare(h *Host) error {
-	repo, err := repository()
+	dir, nix, err := projectNix()
 	if err != nil {
 		return err
-	}
-	dir, err := cache(repo)
-	if err != nil {
-		return err
-	}
-	nix, err := filepath.EvalSymlinks(filepath.Join(dir, "bin/nix"))
-	if err != nil {
-		return fmt.Errorf("the light test hosts need Nix, run .ci/setup: %w", err)
 	}
 	// The links in bin may lead through another checkout, which the host does not see.
 	h.path = "/run/current-system/sw/bin:" + filepath.Dir(nix) + ":" + filepath.Join(dir, "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,6 +57,10 @@ func (light) prepare(h *Host) error {
 	if err := os.Symlink(awk, filepath.Join(alternatives, "awk")); err != nil {
 		return err
 	}
+	repo, err := repository()
+	if err != nil {
+		return err
+	}
 	if err := h.writeAccess(repo); err != nil {
 		return err
 	}
@@ -75,18 +71,9 @@ func (light) prepare(h *Host) error {
 }
 
 func (light) command(h *Host) (*exec.Cmd, error) {
-	repo, err := repository()
+	dir, nix, err := projectNix()
 	if err != nil {
 		return nil, err
-	}
-	dir, err := cache(repo)
-	if err != nil {
-		return nil, err
-	}
-	bin := filepath.Join(dir, "bin")
-	nix, err := filepath.EvalSymlinks(filepath.Join(bin, "nix"))
-	if err != nil {
-		return nil, fmt.Errorf("the light test hosts need Nix, run .ci/setup: %w", err)
 	}
 	if strings.HasPrefix(nix, "/nix/") {
 		return nil, fmt.Errorf("the light test hosts have a /nix of their own and cannot use %s: install Debian's nix-bin and run .ci/setup", nix)
@@ -94,7 +81,7 @@ func (light) command(h *Host) (*exec.Cmd, error) {
 	if _, err := tool("sshd"); err != nil {
 		return nil, err
 	}
-	shown := []string{"/usr", bin}
+	shown := []string{"/usr", filepath.Join(dir, "bin")}
 	if unpacked := filepath.Join(dir, "nix"); strings.HasPrefix(nix, unpacked+"/") {
 		shown = append(shown, unpacked)
 	}

@@ -47,15 +47,7 @@ func (mac) prepare(h *Host) error {
 	if err := (light{}).prepare(h); err != nil {
 		return err
 	}
-	repo, err := repository()
-	if err != nil {
-		return err
-	}
-	dir, err := cache(repo)
-	if err != nil {
-		return err
-	}
-	nix, err := filepath.EvalSymlinks(filepath.Join(dir, "bin/nix"))
+	_, nix, err := projectNix()
 	if err != nil {
 		return err
 	}

@@ -41,13 +41,20 @@ func command(input, name string, args ...string) error {
 	return nil
 }
 
-// cache is the folder that .ci/setup fills, by its real name: it may be a link.
-func cache(repo string) (string, error) {
-	dir, err := filepath.EvalSymlinks(filepath.Join(repo, ".cache"))
+// projectNix is the folder that .ci/setup fills, and the nix that it has, both by
+// their real names: either may be reached by links.
+func projectNix() (cache, nix string, err error) {
+	repo, err := repository()
 	if err != nil {
-		return "", fmt.Errorf("the test hosts need what .ci/setup brings: %w", err)
+		return "", "", err
 	}
-	return dir, nil
+	if cache, err = filepath.EvalSymlinks(filepath.Join(repo, ".cache")); err != nil {
+		return "", "", fmt.Errorf("the test hosts need what .ci/setup brings: %w", err)
+	}
+	if nix, err = filepath.EvalSymlinks(filepath.Join(cache, "bin/nix")); err != nil {
+		return "", "", fmt.Errorf("the light test hosts need Nix, run .ci/setup: %w", err)
+	}
+	return cache, nix, nil
 }
 
 // repository is the root of the project, found upwards of the test's folder.
