@@ -75,6 +75,7 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if err := t.replace(rel(rootMarker)+".new", rel(rootMarker), []byte(a.Out+"\n")); err != nil {
 		return errors.Join(fmt.Errorf("mark the activation in %s: %w", t.path, err), r.log.Close())
 	}
+	activation := newOwnActivation(a, r) // which notes what runs, before that changes
 	var cmd *exec.Cmd
 	if a.Goal != Boot {
 		cmd, err = r.start(a.Out, string(Test))
@@ -82,8 +83,8 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if err != nil {
 		return errors.Join(err, r.log.Close(), t.root.RemoveAll(r.dir), t.root.Remove(rel(rootMarker)))
 	}
-	t.activation = newOwnActivation(a, r)
-	go t.activation.supervise(func() int {
+	t.activation = activation
+	go activation.supervise(func() int {
 		if cmd == nil {
 			return 0
 		}
