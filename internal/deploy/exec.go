@@ -82,8 +82,8 @@ func (d *Deployer) Exec(ctx context.Context, machines []Machine, c Command) []Ra
 		r.Machine, r.Target, r.Code, r.Phase = m.Name, m.Address, -1, Reach
 		select {
 		case slots <- struct{}{}:
+			defer func() { <-slots }() // after its end was told
 			d.exec(ctx, m, c, r)
-			<-slots
 		case <-ctx.Done():
 			r.Result = r.fail(ctx, Reach, ctx.Err())
 		}
