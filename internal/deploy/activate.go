@@ -63,6 +63,8 @@ type follower struct {
 	unconfirmed error
 	// note is what is to be said about a system that stays.
 	note string
+	// after is what the machine looked like when its new system was examined.
+	after *Facts
 	// dead is since when the activation has no supervisor.
 	dead time.Time
 }
@@ -328,6 +330,7 @@ func (f *follower) examine(ctx context.Context, now Progress) error {
 	if err != nil {
 		return fmt.Errorf("the machine cannot be looked at: %w", err)
 	}
+	f.after = &after
 	all := after.newlyFailed(now.Code)
 	units := broken(f.health, all)
 	warn := f.health != nil && f.health.FailedUnits == "warn"
@@ -366,10 +369,14 @@ func (f *follower) gone(ctx context.Context, r Result) Result {
 // end says how the activation ended.
 func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
 	o := outcome{progress: p, class: f.s.Class, goal: f.s.Goal, verdict: f.verdict, unconfirmed: f.unconfirmed, window: f.window, limit: f.limit, lastWords: f.log.String()}
-	looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
-	defer cancel()
-	if after, err := f.t.Inspect(looking, f.s.KeyFile, f.id); err == nil {
-		o.after = after
+	if p.Ending == EndDone && f.after != nil { // which is how it was left
+		o.after = *f.after
+	} else {
+		looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
+		defer cancel()
+		if after, err := f.t.Inspect(looking, f.s.KeyFile, f.id); err == nil {
+			o.after = after
+		}
 	}
 	if err := o.failure(); err != nil {
 		switch {

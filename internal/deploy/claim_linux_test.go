@@ -39,9 +39,9 @@ func TestClaim(t *testing.T) {
 	free := func() {
 		t.Helper()
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			release, err := second.Claim(t.Context(), "run-2", "me", "/nix/store/none")
+			lease, err := second.Claim(t.Context(), "run-2", "me", "/nix/store/none")
 			if err == nil {
-				release()
+				lease.Release()
 				return
 			}
 			if time.Now().After(deadline) {
@@ -67,7 +67,7 @@ func TestClaim(t *testing.T) {
 		}
 	}
 
-	release, err := first.Claim(t.Context(), "run-1", "crs58@stibnite \n of the house", "/nix/store/none")
+	lease, err := first.Claim(t.Context(), "run-1", "crs58@stibnite \n of the house", "/nix/store/none")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,9 +76,9 @@ func TestClaim(t *testing.T) {
 	if err != nil {
 		t.Errorf("the run itself is refused: %v", err)
 	}
-	release()
+	lease.Release()
 	refused("the same run, over the same connection")
-	again()
+	again.Release()
 	free()
 
 	// A driver that is gone without a word: its connection is, too.
@@ -108,7 +108,7 @@ func TestClaim(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		release, err := third.Claim(t.Context(), run, "the next", "/nix/store/none")
+		lease, err := third.Claim(t.Context(), run, "the next", "/nix/store/none")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,12 +118,12 @@ func TestClaim(t *testing.T) {
 		<-first.conn.Done()
 		sleeps(false)
 		refused("the next") // its end has not taken the new claim away
-		release()
+		lease.Release()
 	}
 
 	// Or it is only silent, and the connection hangs; or the file is no claim.
 	first = connect()
-	up, err := first.output(t.Context(), "uptime_seconds", nil)
+	up, err := first.output(t.Context(), `uptime; echo "$up"`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

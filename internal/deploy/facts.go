@@ -36,7 +36,8 @@ type Facts struct {
 	RebootNeeded bool `json:"rebootNeeded,omitempty"`
 	// Systemd tells whether the machine runs systemd.
 	Systemd bool `json:"systemd"`
-	// Nix is the version of the machine's Nix; it matters for SSH only.
+	// Nix is the package of the machine's Nix, such as nix-2.31.1, if it comes from one
+	// of Nix.
 	Nix string `json:"nix,omitempty"`
 	// HasStore tells whether there is a Nix store to ask.
 	HasStore bool `json:"-"`
@@ -87,6 +88,8 @@ func (u *Underway) busy(target string) *BusyError {
 func (f Facts) runs(out string) bool {
 	return f.System == out && f.Profile == out && f.Activating == "" && f.Deploy == nil
 }
+
+func (f Facts) place() Place { return Place{System: f.System, Generation: f.Generation} }
 
 // newlyFailed are the units that failed since the deploy that was asked about
 // began. A unit that is tried again may be meant to be: it counts where the

@@ -6,8 +6,9 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/crs58/fleet/internal/ssh"
 )
 
 // A machine is held by a session on it that gets a line every heartBeat; the
@@ -17,68 +18,99 @@ const (
 	leaseTime = time.Minute
 )
 
-// Claim runs the script that holds the machine for as long as it hears from us.
-func (t *scripted) Claim(ctx context.Context, run, owner, system string) (func(), error) {
+// session is a claim on a machine: a script there that holds it for as long as it
+// hears from us.
+type session struct {
+	target string
+	beat   *io.PipeWriter // a line that is not empty is answered
+	// answers are the script's; ended is closed when it has ended, of err.
+	answers chan string
+	ended   chan struct{}
+	err     error
+	cancel  context.CancelFunc
+}
+
+// Claim begins a session.
+func (t *scripted) Claim(ctx context.Context, run, owner, system string) (Lease, error) {
 	holding, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	lines, beat := io.Pipe()
-	answers := make(chan string, 1)
+	s := &session{target: t.name, beat: beat, answers: make(chan string, 1), ended: make(chan struct{}), cancel: cancel}
 	said := &lineSplitter{line: func(line string) {
-		if line == "held" || strings.HasPrefix(line, "busy ") { // else it is a login shell that says it
+		if strings.HasPrefix(line, "held ") || strings.HasPrefix(line, "busy ") { // else it is a login shell that says it
 			select {
-			case answers <- line:
+			case s.answers <- line:
 			default:
 			}
 		}
 	}}
-	ended := make(chan error, 1)
 	go func() {
-		ended <- t.shell.run(holding, claimScript, lines, said, run, strings.Join(strings.Fields(owner), " "), strconv.Itoa(seconds(leaseTime)), system)
+		defer close(s.ended)
+		s.err = t.shell.run(holding, claimScript, lines, said, run, strings.Join(strings.Fields(owner), " "), strconv.Itoa(seconds(leaseTime)), system)
 		lines.Close() // so that a beat does not wait for a reader
 	}()
-	give := sync.OnceFunc(func() {
-		beat.Close() // the script tidies up at the end of its input
-		select {
-		case err := <-ended:
-			ended <- err
-		case <-time.After(time.Second):
-		}
-		cancel()
-	})
-	select {
-	case line := <-answers:
-		busy, isBusy := parseBusy(line)
-		switch {
-		case isBusy:
-			give()
-			busy.Target = t.name
-			return nil, busy
-		case line != "held":
-			give()
-			return nil, fmt.Errorf("claim %s for this run: it answers %q", t.name, line)
-		}
-	case err := <-ended:
-		ended <- err
-		give()
-		return nil, fmt.Errorf("claim %s for this run: %w", t.name, err)
-	case <-ctx.Done():
-		give()
-		return nil, fmt.Errorf("claim %s for this run: %w", t.name, context.Cause(ctx))
+	if _, err := s.answer(ctx); err != nil {
+		s.Release()
+		return nil, err
 	}
-	go func() {
-		ticker := time.NewTicker(heartBeat)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				if _, err := beat.Write([]byte("\n")); err != nil {
-					return
-				}
-			case <-holding.Done():
+	go s.keep()
+	return s, nil
+}
+
+// keep sends heart-beats.
+func (s *session) keep() {
+	ticker := time.NewTicker(heartBeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if _, err := s.beat.Write([]byte("\n")); err != nil {
 				return
 			}
+		case <-s.ended:
+			return
 		}
-	}()
-	return give, nil
+	}
+}
+
+// answer waits for what the script says of the machine.
+func (s *session) answer(ctx context.Context) (Place, error) {
+	err := ssh.ErrClosed
+	select {
+	case line := <-s.answers:
+		if busy, isBusy := parseBusy(line); isBusy {
+			busy.Target = s.target
+			return Place{}, busy
+		}
+		return parsePlace(line), nil
+	case <-s.ended:
+		if s.err != nil {
+			err = s.err
+		}
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	return Place{}, fmt.Errorf("claim %s for this run: %w", s.target, err)
+}
+
+func (s *session) Renew(ctx context.Context) (Place, error) {
+	go func() { _, _ = s.beat.Write([]byte("where\n")) }() // ends with the session
+	return s.answer(ctx)
+}
+
+// Release has the script tidy up, as it does at the end of its input.
+func (s *session) Release() {
+	s.beat.Close()
+	select {
+	case <-s.ended:
+	case <-time.After(time.Second):
+	}
+	s.cancel()
+}
+
+// parsePlace reads "held GENERATION SYSTEM".
+func parsePlace(line string) Place {
+	fields := append(strings.Fields(line), "", "")
+	return Place{Generation: generationNumber(fields[1]), System: fields[2]}
 }
 
 // parseBusy reads "busy AGE OWNER".

@@ -52,7 +52,7 @@ func TestLocal(t *testing.T) {
 	if err := target.WriteFile(t.Context(), keyFile, []byte("key\n")); err != nil {
 		t.Fatal(err)
 	}
-	release, err := target.Claim(t.Context(), "run", "me", "/nix/store/none")
+	lease, err := target.Claim(t.Context(), "run", "me", "/nix/store/none")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestLocal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	release()
+	lease.Release()
 	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
 		if p, err = target.Look(t.Context(), a.ID, p.Position); err != nil {
 			t.Fatal(err)
@@ -115,6 +115,34 @@ func TestLocal(t *testing.T) {
 	}
 	if p, err := target.Look(t.Context(), "20260101-another", ""); err != nil || p.Stand != Gone {
 		t.Errorf("an activation of nobody: %+v, %v", p, err)
+	}
+}
+
+// Which Nix a machine has is told by where it comes from.
+func TestPackageOfNix(t *testing.T) {
+	if !InComputer(t) {
+		return
+	}
+	const store = "/nix/store/0c0v9m1cz1xxd1rvvc1s6b8yjpi0kb3i-"
+	path := os.Getenv("PATH")
+	for i, test := range []struct{ program, from, to, want string }{
+		// In a profile of many packages a link leads to the program, in one of a single
+		// package to its folder.
+		{store + "nix-2.31.1/bin/nix-daemon", "nix-daemon", store + "nix-2.31.1/bin/nix-daemon", "nix-2.31.1"},
+		{store + "lix-2.93.0/bin/nix-daemon", "", store + "lix-2.93.0/bin", "lix-2.93.0"},
+		{"/run/nix/bin/nix-daemon", "nix-daemon", "/run/nix/bin/nix-daemon", ""},
+	} {
+		place(t, test.program, "")
+		link := filepath.Join("/run", fmt.Sprint(i), "bin", test.from)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(test.to, link)); err != nil {
+			t.Fatal(err)
+		}
+		bin := filepath.Join("/run", fmt.Sprint(i), "bin")
+		t.Setenv("PATH", bin+":"+path)
+		facts, err := newLocalTarget(flake.NixOS, true, nil).Inspect(t.Context(), "", "")
+		if err != nil || facts.Nix != test.want || facts.daemon != bin+"/nix-daemon" {
+			t.Errorf("%s: %q, %q, %v; want %q", test.program, facts.Nix, facts.daemon, err, test.want)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func (t *sshTarget) Inspect(ctx context.Context, keyFile, deploy string) (Facts,
 		return Facts{}, err
 	case !facts.root:
 		return Facts{}, fmt.Errorf("%s lets us in as %s, but only root can change a system: write root@ in its address", t.name, facts.user)
-	case facts.Nix == "":
+	case facts.daemon == "":
 		return Facts{}, fmt.Errorf("there is no Nix on %s: install it there first", t.name)
 	}
 	t.daemon = facts.daemon

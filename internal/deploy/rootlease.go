@@ -16,10 +16,10 @@ import (
 // process that took it.
 const rootLease = rootRunDir + "/lease"
 
-func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (func(), error) {
+func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (Lease, error) {
 	if t.claims > 0 {
 		t.claims++
-		return t.unclaim, nil
+		return &rootClaim{t}, nil
 	}
 	if err := t.prepare(ctx); err != nil {
 		return nil, err
@@ -41,11 +41,21 @@ func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (func(), err
 		return nil, fmt.Errorf("claim %s for this run: %w", t, err)
 	}
 	t.claims, t.claim = 1, lock
-	return t.unclaim, nil
+	return &rootClaim{t}, nil
 }
 
-// unclaim gives one claim back, and the folder with the last.
-func (t *rootTarget) unclaim() {
+// rootClaim is one claim of a folder.
+type rootClaim struct{ t *rootTarget }
+
+// Renew has nothing to do for the claim: nobody else can take it.
+func (c *rootClaim) Renew(ctx context.Context) (Place, error) {
+	facts, err := c.t.Inspect(ctx, "", "")
+	return facts.place(), err
+}
+
+// Release gives one claim back, and the folder with the last.
+func (c *rootClaim) Release() {
+	t := c.t
 	if t.claims--; t.claims == 0 {
 		_ = t.root.Remove(rel(rootLease))
 		_ = t.claim.Close()

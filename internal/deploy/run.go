@@ -58,10 +58,9 @@ type way struct {
 	turns *schedule
 	told  bool // the schedule knows whether the machine is changed
 
-	s Step
-	t Target
-	// release gives the machine back to other runs.
-	release func()
+	s     Step
+	t     Target
+	lease Lease // once the machine is claimed
 }
 
 func (w *way) planned(changes bool) {
@@ -101,7 +100,7 @@ func (w *way) walk(ctx context.Context) Result {
 		if err := w.take(ctx); err != nil {
 			return r.fail(ctx, Reach, err)
 		}
-		defer func() { w.release() }()
+		defer func() { w.lease.Release() }()
 	}
 	if phase, err := w.prepare(ctx); err != nil {
 		return r.fail(ctx, phase, err)
@@ -175,20 +174,20 @@ func (w *way) take(ctx context.Context) error {
 func (w *way) claim(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
-	release, err := w.t.Claim(bounded, w.d.o.Run, w.d.o.Owner, w.s.Wanted.OutPath)
+	lease, err := w.t.Claim(bounded, w.d.o.Run, w.d.o.Owner, w.s.Wanted.OutPath)
 	if err != nil {
 		return err
 	}
-	if w.release != nil {
-		w.release()
+	if w.lease != nil {
+		w.lease.Release()
 	}
-	w.release = release
+	w.lease = lease
 	return nil
 }
 
 // reconnect makes a connection anew and claims the machine over it, if it was.
 func (w *way) reconnect(ctx context.Context) error {
-	if err := w.t.Reconnect(ctx); err != nil || w.release == nil {
+	if err := w.t.Reconnect(ctx); err != nil || w.lease == nil {
 		return err
 	}
 	return w.claim(ctx)
@@ -197,21 +196,22 @@ func (w *way) reconnect(ctx context.Context) error {
 // retake makes sure after a wait that the machine is ours still, and where it was
 // found: the connection may have been lost meanwhile, and the claim with it.
 func (w *way) retake(ctx context.Context) error {
-	if err := w.t.Connect(ctx); err != nil {
-		return err
-	}
-	err := w.claim(ctx)
-	if isLost(err) {
-		err = w.reconnect(ctx)
+	now, err := w.renew(ctx)
+	if err != nil {
+		if err = w.reconnect(ctx); err == nil {
+			now, err = w.renew(ctx)
+		}
 	}
 	if err != nil {
 		return err
 	}
-	now, err := w.look(ctx)
-	if err != nil {
-		return err
-	}
-	return moved(w.s.Now, now)
+	return moved(w.s.Now.place(), now)
+}
+
+func (w *way) renew(ctx context.Context) (Place, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
+	defer cancel()
+	return w.lease.Renew(ctx)
 }
 
 // look inspects the machine again.
@@ -222,7 +222,7 @@ func (w *way) look(ctx context.Context) (Facts, error) {
 }
 
 // moved says that a machine is not where it was found; nil where it is.
-func moved(found, now Facts) error {
+func moved(found, now Place) error {
 	const why = "somebody has changed it meanwhile"
 	switch {
 	case now.Generation != found.Generation:

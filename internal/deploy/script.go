@@ -47,19 +47,27 @@ const prelude = searchPath + `export LC_ALL=C
 state=/var/lib/fleet
 run=/run
 [ -d "$run" ] || run=/var/run
+# first VARIABLE FILE: the first line of a file; nothing if there is none.
+first() { { read -r "$1" <"$2"; } 2>/dev/null || eval "$1="; }
 # whole DEPLOY: its folder is there, and no power cut has emptied it.
-whole() { grep -qs '^since=' "$state/$1/plan" && [ -s "$state/$1/supervise" ]; }
-# under_way names the deploy that has the machine.
-under_way() {
-  name=$(cat "$state/current" 2>/dev/null || :)
-  ! whole "$name" || echo "$name"
+whole() {
+  [ -s "$state/$1/supervise" ] && [ -r "$state/$1/plan" ] || return 1
+  while read -r planned; do
+    case $planned in since=*) return 0 ;; esac
+  done <"$state/$1/plan"
+  return 1
 }
-uptime_seconds() {
-  if [ "$(uname -s)" = Darwin ]; then # whose clock takes the time of its boot along when it jumps
-    echo "$(($(date +%s) - $(sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/')))"
-  else
-    cut -d . -f 1 /proc/uptime
-  fi
+# under_way sets under to the name of the deploy that has the machine.
+under_way() {
+  first under "$state/current"
+  whole "$under" || under=
+}
+# uptime sets up to the seconds since the machine was booted.
+uptime() {
+  first up /proc/uptime
+  up=${up%%.*}
+  [ -n "$up" ] || # a Mac, whose clock takes the time of its boot along when it jumps
+    up=$(($(date +%s) - $(sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/')))
 }
 failed_jobs() { # of launchd, but for Apple's and those that a stop has ended, or that run again
   launchctl list | awk '$1 == "-" && $2 != 0 && $2 !~ /^-(1|2|13|15)$/ && $3 !~ /^com\.apple\./ { print $3 }'

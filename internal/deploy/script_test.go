@@ -18,7 +18,7 @@ user=root
 os=Linux
 nixos=yes
 nixdaemon=/bin/nix-daemon
-nix=2.26.3
+nix=nix-2.26.3
 system=/nix/store/a-nixos
 booted=/nix/store/b-nixos
 generation=system-42-link
@@ -44,7 +44,7 @@ failed=b=c.service
 	want := Facts{
 		System: "/nix/store/a-nixos", Booted: "/nix/store/b-nixos", Profile: "/nix/store/a-nixos", Generation: 42, Created: time.Unix(1700000000, 0).UTC(),
 		Deploy: &Underway{ID: "20260102-1", Out: "/nix/store/c-nixos", Owner: "crs58@stibnite of the house", Stand: Waiting, Seconds: 90, Live: true}, Key: KeyFile{Digest: "abcd", Mode: 0o600}, FailedUnits: []string{"a.service", "b=c.service"},
-		Systemd: true, Nix: "2.26.3", HasStore: true, Store: Disk{Mount: "/nix with space", Free: 10 * 1024, Total: 1000 * 1024},
+		Systemd: true, Nix: "nix-2.26.3", HasStore: true, Store: Disk{Mount: "/nix with space", Free: 10 * 1024, Total: 1000 * 1024},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Facts{})); diff != "" {
 		t.Error(diff)

@@ -60,11 +60,11 @@ type Target interface {
 	// DialContext connects from the machine to an address that it can reach. Like
 	// Exec it may be used many times at once.
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	// Claim takes the machine for a run until release is called, this process
+	// Claim takes the machine for a run until the lease is released, this process
 	// dies, or the connection does. A [BusyError] says that another run has it. The
-	// run itself may claim it anew, and give back the claim of before then. The
+	// run itself may claim it anew, and release the lease of before then. The
 	// system that the run brings is no garbage there meanwhile.
-	Claim(ctx context.Context, run, owner, system string) (release func(), err error)
+	Claim(ctx context.Context, run, owner, system string) (Lease, error)
 
 	// Begin starts an activation that depends on nobody from then on. To begin
 	// the same again changes nothing. A [BusyError] says that another is under way.
@@ -81,6 +81,22 @@ type Target interface {
 	Settle(ctx context.Context) error
 	// Close gives back what Connect and Store took.
 	Close() error
+}
+
+// Lease is a claim of a machine.
+type Lease interface {
+	// Renew makes sure that the machine is claimed still, and says where it is now.
+	// After an error it is to be claimed anew.
+	Renew(ctx context.Context) (Place, error)
+	// Release gives the machine back to other runs.
+	Release()
+}
+
+// Place is where a machine is: what it runs, and the generation that its profile
+// leads to.
+type Place struct {
+	System     string
+	Generation int
 }
 
 // ErrUnknown says that an activation was begun and its end not seen.

@@ -9,10 +9,10 @@ umask 077
 id=$1
 dir=$state/$id
 roots=/nix/var/nix/gcroots/fleet
-(umask 022 && mkdir -p "${state%/*}") # a Mac has no /var/lib
+[ -d "${state%/*}" ] || (umask 022 && mkdir -p "${state%/*}") # a Mac has no /var/lib
 mkdir -p "$state" "$run/fleet"
 chmod 700 "$state"
-under=$(under_way)
+under_way
 if [ "$under" = "$id" ]; then
   exec /bin/sh "$state/launch"
 elif [ -n "$under" ]; then
@@ -36,14 +36,14 @@ clear() {
 # stale: the link leads to no deploy. It is looked at again at last, for the link of
 # one that comes to its end is removed before its folder.
 stale() {
-  name=$(cat "$state/current" 2>/dev/null || :)
-  ! whole "$name" && [ -e "$state/current" ] && [ "$(cat "$state/current")" = "$name" ]
+  first name "$state/current"
+  ! whole "$name" && [ -e "$state/current" ] && first again "$state/current" && [ "$again" = "$name" ]
 }
 [ ! -e "$state/current" ] || clear
 
 # All is staged aside: the folder of a deploy is there as a whole or not at all.
 for left in "$state"/.[0-9]*; do
-  kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" # of a begin that was killed
+  [ ! -e "$left" ] || kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left" # of a begin that was killed
 done
 stage=$state/.$id.$$
 trap 'rm -rf "$stage"' EXIT
@@ -51,11 +51,16 @@ mkdir "$stage"
 cat >"$stage/plan"
 size=$(wc -c <"$stage/plan")
 [ "$size" -eq "$2" ] || { echo "only $size of $2 bytes arrived" >&2; exit 1; }
-out=$(sed -n 's/^out=//p' "$stage/plan")
+while IFS= read -r planned; do
+  case $planned in
+  out=*) out=${planned#out=} ;;
+  goal=*) goal=${planned#goal=} ;;
+  esac
+done <"$stage/plan"
 [ -e "$out" ] || { echo "$out was not copied here" >&2; exit 1; }
 from=$(readlink /run/current-system || true)
 link=$(readlink /nix/var/nix/profiles/system || true)
-if grep -qx goal=reboot "$stage/plan"; then
+if [ "$goal" = reboot ]; then
   # What runs, or is to be booted, may be the new system already: the way back leads
   # to what is known to boot.
   [ "$from" != "$out" ] || from=$(readlink /run/booted-system || true)
@@ -63,7 +68,8 @@ if grep -qx goal=reboot "$stage/plan"; then
     [ "$(readlink "$made")" != "$from" ] || link=$made
   done
 fi
-printf 'from=%s\nlink=%s\nsince=%s\nuser=%s\n' "$from" "${link##*/}" "$(uptime_seconds)" "${SUDO_USER:-}" >>"$stage/plan"
+uptime
+printf 'from=%s\nlink=%s\nuser=%s\nsince=%s\n' "$from" "${link##*/}" "${SUDO_USER:-}" "$up" >>"$stage/plan"
 echo "$id" >"$stage/id"
 for word in confirmed rejected expired failed killed full rebooted uncommitted unrestarted; do
   echo "$word" >"$stage/$word"
@@ -152,7 +158,8 @@ mkdir -p "$run/fleet/$id"
 settled "$state"
 # Whoever makes this link has the machine.
 if ! ln "$dir/id" "$state/current" 2>/dev/null; then
-  [ "$(under_way)" != "$id" ] || exec /bin/sh "$state/launch"
+  under_way
+  [ "$under" != "$id" ] || exec /bin/sh "$state/launch"
   rm -rf "$run/fleet/$id" "$dir"
   exit 75
 fi
@@ -165,7 +172,7 @@ trap undo EXIT
   ln -sfn "$out" "$roots/$id"
   [ -z "$from" ] || ln -sfn "$from" "$roots/$id-from"
 )
-if ! arm && grep -qx goal=reboot "$dir/plan"; then exit 76; fi
+if ! arm && [ "$goal" = reboot ]; then exit 76; fi
 # shellcheck disable=SC2046 # a list
 settled "$state" $(cat "$dir/armed" 2>/dev/null)
 /bin/sh "$state/launch"

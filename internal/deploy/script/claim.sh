@@ -1,23 +1,34 @@
 # Claims the machine for a run that prepares a deploy, for as long as lines come
-# on stdin: they are its heart-beats. Prints held, or busy AGE OWNER.
+# on stdin: they are its heart-beats. Prints, at first and for each line that is not
+# empty, what the machine runs and which generation its profile leads to, as
+#   held GENERATION SYSTEM
+# or busy AGE OWNER, where another run has the machine.
 # It keeps two drivers from one machine early and with a name; what keeps two
 # activations apart is the link that begin.sh makes.
 # What the run brings is no garbage meanwhile.
 # $1: the run's name, $2: its owner, $3: seconds after which a silent run is over,
 # $4: the system that it brings
-# shellcheck disable=SC2154 # run is from the prelude
+# shellcheck disable=SC2154 # run and up are from the prelude
 umask 077
 mkdir -p "$run/fleet"
 lease=$run/fleet/lease
-since=$(uptime_seconds)
+uptime
+since=$up
 # The lease is a line RUN SINCE BEAT PROCESS OWNER.
-field() { cut -d ' ' -f "$1" "$lease" 2>/dev/null; }
-mine() { [ "$(field 4)" = $$ ]; }
-write() { printf '%s %s %s %s %s\n' "$1" "$since" "$(uptime_seconds)" $$ "$2" >"$lease.$$"; }
+look() { { read -r holder begun beat process owner <"$lease"; } 2>/dev/null || holder="" begun="" beat="" process="" owner=""; }
+mine() { look && [ "$process" = $$ ]; }
+write() {
+  uptime
+  printf '%s %s %s %s %s\n' "$1" "$since" "$up" $$ "$2" >"$lease.$$"
+}
+held() {
+  link=$(readlink /nix/var/nix/profiles/system)
+  echo "held ${link:--} $(readlink /run/current-system)"
+}
 busy() {
-  read -r _ begun _ _ owner <"$lease" 2>/dev/null
-  case ${begun:-} in '' | *[!0-9]*) begun=$since ;; esac
-  echo "busy $((since - begun)) ${owner:-}"
+  look
+  case $begun in '' | *[!0-9]*) begun=$since ;; esac
+  echo "busy $((since - begun)) $owner"
   rm -f "$lease.$$"
   exit 0
 }
@@ -29,15 +40,15 @@ connection() {
     at=$(ps -o ppid= -p "$at" | tr -d ' ')
   done
 }
-# hang_up PROCESS: ends the connection of a claim that is over, and what else runs
+# hang_up PROCESS RUN: ends the connection of a claim that is over, and what else runs
 # on it: its Nix daemon has locks in the store. Where the line was cut, sshd would
 # wait for hours.
 hang_up() {
-  case $(ps -ww -o args= -p "$1" 2>/dev/null) in *" fleet $(field 1) "*) ;; *) return ;; esac
+  case $(ps -ww -o args= -p "$1" 2>/dev/null) in *" fleet $2 "*) ;; *) return ;; esac
   sshd=$(connection "$1")
   [ -n "$sshd" ] && [ "$sshd" != "$(connection $$)" ] || return
-  ps -A -o pid= -o ppid= | while read -r process parent; do
-    [ "$parent" != "$sshd" ] || kill -KILL "-$process" 2>/dev/null
+  ps -A -o pid= -o ppid= | while read -r other parent; do
+    [ "$parent" != "$sshd" ] || kill -KILL "-$other" 2>/dev/null
   done
   kill "$sshd"
 }
@@ -47,29 +58,29 @@ hang_up() {
 keep() {
   roots=/nix/var/nix/gcroots
   [ -d "$roots" ] || return # Nix has yet to make it, with what it needs there
-  (umask 022 && mkdir -p "$roots/fleet")
+  [ -d "$roots/fleet" ] || (umask 022 && mkdir -p "$roots/fleet")
   ln -sfn "$1" "$run/fleet/coming"
-  ln -sfn "$run/fleet/coming" "$roots/fleet/coming"
+  [ -L "$roots/fleet/coming" ] || ln -sfn "$run/fleet/coming" "$roots/fleet/coming"
 }
-beat=$(field 3)
+look
 case $beat in '' | *[!0-9]*) beat=-$3 ;; esac # it is no claim
-if [ -e "$lease" ] && [ "$(field 1)" != "$1" ] && [ "$((since - beat))" -lt "$3" ]; then
+if [ -e "$lease" ] && [ "$holder" != "$1" ] && [ "$((since - beat))" -lt "$3" ]; then
   busy
 fi
 write "$1" "$2"
 if [ -e "$lease" ]; then
-  holder=$(field 4)
-  case $holder in '' | *[!0-9]*) ;; *) hang_up "$holder" ;; esac
+  case $process in '' | *[!0-9]*) ;; *) hang_up "$process" "$holder" ;; esac
   mv -f "$lease.$$" "$lease"
 else
   ln "$lease.$$" "$lease" 2>/dev/null || busy
   rm -f "$lease.$$"
 fi
 keep "$4"
-echo held
-while read -r _; do
+held
+while read -r asks; do
   mine || exit 0
   write "$1" "$2" && mv -f "$lease.$$" "$lease"
+  [ -z "$asks" ] || held
 done
 ! mine || rm -f "$lease" "$run/fleet/coming" /nix/var/nix/gcroots/fleet/coming
 rm -f "$lease.$$"

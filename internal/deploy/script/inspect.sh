@@ -4,12 +4,21 @@
 # shellcheck disable=SC2154 # run and state are from the prelude
 say() { printf '%s=%s\n' "$1" "$2"; }
 
-say uid "$(id -u)"
-say user "$(id -un)"
+uid=$(id -u)
+say uid "$uid"
+[ "$uid" = 0 ] || say user "$(id -un)"
 say os "$(uname -s)"
 [ ! -e /etc/NIXOS ] || say nixos yes
-say nixdaemon "$(command -v nix-daemon)"
-say nix "$(nix-daemon --version 2>/dev/null | sed -n '1s/.* //p')"
+daemon=$(command -v nix-daemon)
+say nixdaemon "$daemon"
+# Its version is that of its package: to ask it takes longer than all the rest.
+package=$(readlink "$daemon")
+case $package in /nix/store/*) ;; *) package=$(cd -P "${daemon%/*}" 2>/dev/null && pwd -P)/ ;; esac
+case $package in /nix/store/*-*/bin/*)
+  package=${package#/nix/store/*-}
+  say nix "${package%%/*}"
+  ;;
+esac
 say system "$(readlink /run/current-system)"
 say booted "$(readlink /run/booted-system)"
 # What only a reboot can bring up.
@@ -23,21 +32,25 @@ if [ -n "$link" ]; then
   say profile "$(readlink "$link")"
   say created "$(stat -c %Y "$link" 2>/dev/null || stat -f %m "$link")"
 fi
-say activating "$(cat "$run/fleet-activating" 2>/dev/null)"
-deploy=$(under_way)
-if [ -n "$deploy" ]; then
-  say deploy "$deploy"
-  plan() { sed -n "s/^$1=//p" "$state/$deploy/plan"; }
+first activating "$run/fleet-activating"
+say activating "$activating"
+under_way
+if [ -n "$under" ]; then
+  say deploy "$under"
+  plan() { sed -n "s/^$1=//p" "$state/$under/plan"; }
   say deployout "$(plan out)"
   say deployowner "$(plan owner)"
   # Time since the machine was booted does not depend on anybody's clock.
-  [ ! -d "$run/fleet/$deploy" ] || say deployage "$(($(uptime_seconds) - $(plan since)))"
-  say deployphase "$(cat "$run/fleet/$deploy/phase" 2>/dev/null)"
+  uptime
+  [ ! -d "$run/fleet/$under" ] || say deployage "$((up - $(plan since)))"
+  first phase "$run/fleet/$under/phase"
+  say deployphase "$phase"
+  first supervisor "$run/fleet/$under.pid"
   if [ -d /run/systemd/system ]; then
-    case $(systemctl show --property=ActiveState --value "fleet-activate-$deploy") in
+    case $(systemctl show --property=ActiveState --value "fleet-activate-$under") in
     active | activating | reloading | deactivating) say deploylive yes ;;
     esac
-  elif kill -0 "$(cat "$run/fleet/$deploy.pid" 2>/dev/null)" 2>/dev/null; then
+  elif kill -0 "$supervisor" 2>/dev/null; then
     say deploylive yes
   fi
 fi
@@ -47,7 +60,9 @@ elif [ -e "$1" ]; then
   say keydigest "$({ sha256sum "$1" || shasum -a 256 "$1"; } 2>/dev/null | cut -d ' ' -f 1)"
   say keymode "$(stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1")"
 fi
-df -Pk "$([ -e /nix/store ] && echo /nix/store || echo /)" | sed -n '$s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9-][0-9]*%*  *\(.*\)$/disk=\1 \2 \3/p'
+store=/nix/store
+[ -e "$store" ] || store=/
+df -Pk "$store" | sed -n '$s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9-][0-9]*%*  *\(.*\)$/disk=\1 \2 \3/p'
 if [ -d /run/systemd/system ]; then
   say systemd yes
   systemctl list-units --state=failed --plain --no-legend --no-pager | while read -r unit _; do

@@ -2,7 +2,8 @@
 # it runs. Used at the beginning of a deploy, at boot, and by whoever finds a
 # deploy without its supervisor.
 # shellcheck disable=SC2154 # run and state are from the prelude
-id=$(under_way)
+under_way
+id=$under
 [ -n "$id" ] || exit 0
 dir=$state/$id
 if [ -d /run/systemd/system ]; then
@@ -22,8 +23,8 @@ if [ -d /run/systemd/system ]; then
 fi
 # The file names the supervisor, and until there is one whoever starts it.
 file=$run/fleet/$id.pid
-(umask 077 && mkdir -p "$run/fleet")
-pid=$(cat "$file" 2>/dev/null)
+[ -d "$run/fleet" ] || (umask 077 && mkdir -p "$run/fleet")
+first pid "$file"
 if [ -n "$pid" ]; then
   ! kill -0 "$pid" 2>/dev/null || exit 0
   rm -f "$file"
@@ -39,7 +40,8 @@ else
 fi
 pid=$!
 echo "$pid" >"$file.$$" && mv -f "$file.$$" "$file"
-[ "$(under_way)" = "$id" ] || rm -f "$file" # it has ended already
+under_way
+[ "$under" = "$id" ] || rm -f "$file" # it has ended already
 # A laptop stays awake meanwhile, whether it has mains power or not.
 if command -v caffeinate >/dev/null; then
   caffeinate -i -s -w "$pid" </dev/null >/dev/null 2>&1 & # nothing of ours may keep the connection's output

@@ -27,9 +27,20 @@ live=$run/fleet/$id # is not there after a reboot
 profile=/nix/var/nix/profiles/system
 roots=/nix/var/nix/gcroots/fleet
 
-get() { sed -n "s/^$1=//p" "$dir/plan"; }
-out=$(get out) from=$(get from) link=$(get link) class=$(get class) goal=$(get goal)
-window=$(get window) limit=$(get limit) generation=$(get generation)
+while IFS= read -r planned; do
+  value=${planned#*=}
+  case $planned in
+  out=*) out=$value ;;
+  class=*) class=$value ;;
+  goal=*) goal=$value ;;
+  generation=*) generation=$value ;;
+  limit=*) limit=$value ;;
+  window=*) window=$value ;;
+  from=*) from=$value ;;
+  link=*) link=$value ;;
+  user=*) user=$value ;;
+  esac
+done <"$dir/plan"
 # The new system may lack programs that the old one has.
 PATH=$PATH:$from/sw/bin
 export PATH
@@ -54,7 +65,7 @@ group() { kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null; }
 # limited COMMAND...: runs a program of a system, for $limit seconds at most.
 # Its exit status is 124 if it took longer.
 limited() {
-  rm -f "$live/overdue"
+  [ ! -e "$live/overdue" ] || rm -f "$live/overdue"
   # shellcheck disable=SC2016 # it is the inner shell that expands
   $apart /bin/sh -c 'umask 022; cd /; exec "$@"' sh "$@" &
   program=$!
@@ -89,7 +100,6 @@ apply() {
 # before 2025. A later one has none, or a program that only says so.
 apply_user() {
   if [ ! -x "$1/activate-user" ] || grep -q '^# nix-darwin: deprecated$' "$1/activate-user"; then return 0; fi
-  user=$(get user)
   [ -n "$user" ] || { say "$1/activate-user is left out: it is root who logged in" && return 0; }
   limited sudo -H -u "$user" -- "$1/activate-user"
 }
@@ -147,7 +157,6 @@ finish() {
 
 # tidy removes what only a deploy under way needs.
 tidy() {
-  rm -f "$roots/$id" "$roots/$id-from"
   [ -L "$run/fleet/coming" ] || rm -f "$roots/coming" # of a claim that a reboot has ended
   if [ -e "$dir/armed" ]; then
     while read -r made; do rm -f "$made" || rmdir "$made"; done <"$dir/armed" 2>/dev/null
@@ -158,11 +167,12 @@ tidy() {
   fi
   # The last five are kept. Their names tell no order, they have the times of
   # different drivers.
+  set -- "$state"/[0-9]*
   # shellcheck disable=SC2012 # the names are ours
-  ls -td "$state"/[0-9]* | tail -n +6 | while read -r old; do
+  [ $# -le 5 ] || ls -td "$@" | tail -n +6 | while read -r old; do
     [ "$old" = "$dir" ] || rm -rf "$old"
   done
-  rm -rf "$live" "$run/fleet-activating"
+  rm -rf "$live" "$run/fleet-activating" "${roots:?}/$id" "${roots:?}/$id-from"
   rm -f "$state/current" "$run/fleet/$id.pid" # from here on another deploy may begin
   exit 0
 }
@@ -216,7 +226,7 @@ if [ -e "$state/emptied" ]; then
   say "a power cut had emptied the deploy before, which counts as none"
   rm -f "$state/emptied"
 fi
-code=$(cat "$dir/code" 2>/dev/null)
+first code "$dir/code"
 
 if [ ! -e "$dir/decision" ]; then
   if [ -n "$rebooted" ] && [ -e "$dir/committed" ]; then
@@ -266,7 +276,7 @@ fi
 
 # While a Mac starts, the volume with /nix may be mounted later than it answers.
 [ ! -x /bin/wait4path ] || /bin/wait4path /nix/store
-why=$(cat "$dir/decision")
+first why "$dir/decision"
 [ "$why" = confirmed ] || back "$why"
 phase committing
 if commit; then

@@ -16,25 +16,29 @@ alive() {
     *) [ "$(systemctl is-system-running)" = stopping ] ;;
     esac
   else
-    kill -0 "$(cat "$run/fleet/$id.pid" 2>/dev/null)" 2>/dev/null
+    first supervisor "$run/fleet/$id.pid"
+    kill -0 "$supervisor" 2>/dev/null
   fi
 }
 # The state is read before the output, so that an end means that all output is
 # there. It is one only when another deploy may begin.
-state() {
-  if [ "$(under_way)" = "$id" ]; then
-    echo "running $(cat "$run/fleet/$id/phase" 2>/dev/null || echo activating) $(cat "$dir/code" 2>/dev/null)"
+look() {
+  now=gone
+  under_way
+  if [ "$under" = "$id" ]; then
+    first phase "$run/fleet/$id/phase"
+    first code "$dir/code"
+    now="running ${phase:-activating} $code"
   elif [ -s "$dir/result" ]; then
-    echo "ended $(cat "$dir/result")"
-  else
-    echo gone
+    first result "$dir/result"
+    now="ended $result"
   fi
 }
-now=$(state)
+look
 case $now in
 running*)
   if ! alive; then
-    now=$(state) # it may have ended between the two looks
+    look # it may have ended between the two looks
     case $now in running*) now=dead ;; esac
   fi
   ;;
@@ -63,7 +67,7 @@ if [ -d /run/systemd/system ]; then
     }'
 else
   at=${at:-0}
-  size=$(wc -c <"$dir/log" | tr -d ' ')
+  size=$(($(wc -c <"$dir/log") + 0)) # that of a Mac prints spaces before it
   left=$((size - at - most))
   if [ "$left" -gt 0 ]; then
     printf '\nfleet: %s bytes that it printed are left out here\n' "$left"
