@@ -76,10 +76,11 @@ const (
 	goingBack      = "going back to "
 )
 
-// The pauses between two looks at an activation grow from the first to the last.
+// The waits for an activation to stand otherwise grow from the first to the last:
+// after each it is told what was printed.
 const (
-	firstPause = 50 * time.Millisecond
-	lastPause  = time.Second
+	firstWait = 500 * time.Millisecond
+	lastWait  = time.Second
 )
 
 // begin begins the activation. A connection that breaks is made again, to find
@@ -191,9 +192,9 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 	overall := time.Now().Add(f.longest() + changeTimeout)
 	seen := time.Now()
 	blind := "" // or why it could not be seen at the last look
-	pause := firstPause
-	for last := (Progress{}); time.Now().Before(overall); {
-		now, err := f.t.Look(ctx, f.id, last.Position)
+	wait := firstWait
+	for last := (Progress{}); time.Now().Before(overall); wait = longer(wait) {
+		now, err := f.t.Look(ctx, f.id, last, wait)
 		switch {
 		case isLost(err):
 			if err := f.again(ctx, err); err != nil {
@@ -208,13 +209,13 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 				f.d.emit(f.s.Machine, f.phase(), Running, "the activation cannot be watched; trying again: "+err.Error())
 			}
 			blind = err.Error()
-			pause = rest(pause)
+			time.Sleep(wait)
 			continue
 		}
 		seen, blind = time.Now(), ""
 		_, _ = lines.Write([]byte(now.Output))
 		if now.Stand != last.Stand {
-			pause = firstPause
+			wait = firstWait
 		}
 		last = now
 		if now.Stand != Dead {
@@ -230,13 +231,13 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 			if err := f.revive(ctx); err != nil {
 				return r.fail(ctx, f.phase(), err)
 			}
+			time.Sleep(wait)
 		case Waiting:
 			if !f.judged {
 				f.judge(ctx, now)
-				pause = firstPause
+				wait = firstWait
 			}
 		}
-		pause = rest(pause)
 	}
 	return r.fail(ctx, f.phase(), fmt.Errorf("%w: the activation on %s has not ended in time", ErrUnknown, f.t))
 }
@@ -246,11 +247,7 @@ func (f *follower) follow(ctx context.Context, r Result) Result {
 // back by itself.
 const blindGrace = 30 * time.Second
 
-// rest waits for the next look, and gives the pause after that.
-func rest(pause time.Duration) time.Duration {
-	time.Sleep(pause)
-	return min(pause*3/2, lastPause)
-}
+func longer(wait time.Duration) time.Duration { return min(wait*3/2, lastWait) }
 
 // settleTime is how long a machine is told to go on with an activation that has
 // lost its supervisor: it may be busy with going down or coming up.
@@ -326,7 +323,7 @@ func (f *follower) judge(ctx context.Context, now Progress) {
 
 // examine says what is wrong with the new system.
 func (f *follower) examine(ctx context.Context, now Progress) error {
-	after, err := f.t.Inspect(ctx, f.s.KeyFile, f.id)
+	after, err := f.t.Inspect(ctx, "", f.id)
 	if err != nil {
 		return fmt.Errorf("the machine cannot be looked at: %w", err)
 	}
@@ -358,7 +355,7 @@ func (f *follower) gone(ctx context.Context, r Result) Result {
 	looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
 	defer cancel()
 	out := f.s.Wanted.OutPath
-	if after, err := f.t.Inspect(looking, f.s.KeyFile, ""); err == nil && after.System != "" && after.System != out && after.Profile != out {
+	if after, err := f.t.Inspect(looking, "", ""); err == nil && after.System != "" && after.System != out && after.Profile != out {
 		r = r.fail(ctx, f.phase(), fmt.Errorf("%s has forgotten the activation, probably because it was restarted; it runs %s", f.t, after.System))
 		r.State, r.Cause = RolledBack, CauseRebooted
 		return r
@@ -374,7 +371,7 @@ func (f *follower) end(ctx context.Context, r Result, p Progress) Result {
 	} else {
 		looking, cancel := context.WithTimeout(ctx, f.d.o.Timeouts.Reach)
 		defer cancel()
-		if after, err := f.t.Inspect(looking, f.s.KeyFile, f.id); err == nil {
+		if after, err := f.t.Inspect(looking, "", f.id); err == nil {
 			o.after = after
 		}
 	}

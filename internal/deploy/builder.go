@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/crs58/fleet/internal/nix"
 	"github.com/crs58/fleet/internal/ssh"
@@ -19,8 +20,9 @@ const Here = "localhost"
 
 // builder is a host that builds for machines, which share its connection.
 type builder struct {
-	name string
-	dial func(context.Context) (*ssh.Conn, error)
+	name  string
+	dial  func(context.Context) (*ssh.Conn, error)
+	reach time.Duration
 
 	mu sync.Mutex
 	// hosts has a host for each connection; the last one's is in use, those before
@@ -35,7 +37,7 @@ func (b *builder) open(ctx context.Context) (*sshTarget, error) {
 	if n := len(b.hosts); n > 0 && b.hosts[n-1].alive() {
 		return b.hosts[n-1], nil
 	}
-	host := newSSHTarget(b.name, b.dial, 0)
+	host := newSSHTarget(b.name, b.dial, b.reach)
 	err := host.Connect(ctx)
 	if err == nil {
 		_, err = host.Store(ctx) // it changes no more, and may be used many times at once
@@ -91,7 +93,7 @@ func (w *way) builder() (b *builder, self bool, err error) {
 	defer d.mu.Unlock()
 	if d.builders[a.String()] == nil {
 		dial := func(ctx context.Context) (*ssh.Conn, error) { return d.o.Dial(ctx, d.o.Names[address], a.SSH) }
-		d.builders[a.String()] = &builder{name: a.String(), dial: dial}
+		d.builders[a.String()] = &builder{name: a.String(), dial: dial, reach: d.o.Timeouts.Reach}
 	}
 	return d.builders[a.String()], false, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crs58/fleet/internal/nix"
+	"github.com/crs58/fleet/internal/ssh"
 )
 
 // A copy, or a build on another host, is tried copyTries times with pauses that grow from copyPause: Nix goes
@@ -26,8 +27,11 @@ func (w *way) copy(ctx context.Context) error {
 		d.emit(s.Machine, Copy, Started, "")
 		var note string
 		try := func() (err error) { note, err = w.tryCopy(ctx); return err }
-		full := func(err error) bool { var full *DiskFullError; return errors.As(err, &full) }
-		if err := w.retry(ctx, Copy, try, full, w.reconnect); err != nil {
+		final := func(err error) bool {
+			var full *DiskFullError
+			return errors.As(err, &full) || errors.Is(err, ssh.ErrSilent)
+		}
+		if err := w.retry(ctx, Copy, try, final, w.reconnect); err != nil {
 			return err
 		}
 		d.emit(s.Machine, Copy, Done, note)

@@ -37,7 +37,7 @@ func flakeOf(t testing.TB, x nix.Executor, systems map[string]system) map[string
 	t.Helper()
 	dir := t.TempDir()
 	var b strings.Builder
-	b.WriteString("{ outputs = _: { systems = {\n")
+	fmt.Fprintf(&b, "{ outputs = _: let tools = %s; in { systems = {\n", tools)
 	for name, s := range systems {
 		program := "bin/switch-to-configuration"
 		if s.class == flake.Darwin {
@@ -64,8 +64,18 @@ func flakeOf(t testing.TB, x nix.Executor, systems map[string]system) map[string
 	return out
 }
 
-// derivation is a system made of a static busybox, one program, and a content
-// that makes it new to the store.
+// tools is what all systems share, as those of one fleet do: a static busybox.
+const tools = `platform: derivation {
+    name = "tools"; system = platform; builder = "/bin/busybox"; args = [ "sh" "-c" ''
+      set -e
+      /bin/busybox mkdir -p $out/bin
+      /bin/busybox cp /bin/busybox $out/busybox
+      for applet in sh mkdir ln cat sleep touch rm readlink; do /bin/busybox ln -s $out/busybox $out/bin/$applet; done
+    '' ];
+  }`
+
+// derivation is a system made of the tools, one program, and a content that makes it
+// new to the store.
 func derivation(name, program, content string, s system) string {
 	script := fmt.Sprintf(`#!@out@/bin/sh
 PATH=@out@/bin
@@ -84,8 +94,8 @@ PATH=
 b=/bin/busybox
 %s
 $b mkdir -p $out/bin
-$b cp $b $out/bin/busybox
-for applet in sh mkdir ln cat sleep touch rm readlink; do $b ln -s busybox $out/bin/$applet; done
+$b cp -a $tools/bin/. $out/bin
+$b chmod u+w $out/bin
 echo "$content" > $out/content
 echo "$script" | $b sed "s|@out@|$out|g" > $out/%s
 $b chmod +x $out/%s
@@ -95,8 +105,8 @@ $b chmod +x $out/%s
 	}
 	return fmt.Sprintf(`derivation {
     name = "system-%s-%s"; system = "%s"; builder = "/bin/busybox"; args = [ "sh" "-c" %s ];
-    script = %s; content = %s;
-  }`, name, s.version, cmp.Or(s.platform, nixSystem()), quote(builder), quote(script), quote(content))
+    script = %s; content = %s; tools = tools "%s";
+  }`, name, s.version, cmp.Or(s.platform, nixSystem()), quote(builder), quote(script), quote(content), cmp.Or(s.platform, nixSystem()))
 }
 
 func nixSystem() string {

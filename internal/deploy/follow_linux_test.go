@@ -34,13 +34,13 @@ func (t *troubled) Reconnect(context.Context) error {
 	return nil
 }
 
-func (t *troubled) Look(ctx context.Context, id, position string) (Progress, error) {
+func (t *troubled) Look(ctx context.Context, id string, last Progress, wait time.Duration) (Progress, error) {
 	if t.look != nil {
 		if err := t.look(); err != nil {
 			return Progress{}, err
 		}
 	}
-	p, err := t.scripted.Look(ctx, id, position)
+	p, err := t.scripted.Look(ctx, id, last, wait)
 	t.stand = p.Stand
 	return p, err
 }

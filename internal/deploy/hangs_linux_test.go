@@ -14,19 +14,26 @@ import (
 // what hangs is killed there.
 func TestHangs(t *testing.T) {
 	n := testhost.NewNetwork(t)
-	h := testhost.Light(t, n, testhost.Options{Name: "looked-at"})
-	put(t, h, "/run/current-system/sw/bin/nix-daemon", []byte("#!/bin/sh\nkill -STOP $$\n"), 0o755)
+	hosts := testhost.Lights(t, n, testhost.Options{Name: "looked-at"}, testhost.Options{Name: "copied-to"})
 	x := newNix(t)
-	leavesNothing(t, x, h)
+	leavesNothing(t, x, hosts...)
+	tops := flakeOf(t, x, map[string]system{"looked-at": {version: "1"}, "copied-to": {version: "1"}})
+	var machines []deploy.Machine
+	for i, program := range []string{"launchctl", "nix-daemon"} {
+		put(t, hosts[i], "/run/current-system/sw/bin/"+program, []byte("#!/bin/sh\nkill -STOP $$\n"), 0o755)
+		machines = append(machines, machine(hosts[i].Name, flake.NixOS, "ssh://"+hosts[i].Name, tops[hosts[i].Name]))
+	}
 	o := sshOptions(x, &recorder{}, n)
 	o.Timeouts.Reach = 3 * time.Second
-	tops := flakeOf(t, x, map[string]system{"looked-at": {version: "1"}})
-	summary := newDeployer(t, o).Update(t.Context(), []deploy.Machine{machine("looked-at", flake.NixOS, "ssh://looked-at", tops["looked-at"])})
+	summary := newDeployer(t, o).Update(t.Context(), machines)
 	wantState(t, summary, "looked-at", deploy.Failed, "something hangs on the machine: it lets us in, but does not tell within 3s how it is", "ssh looked-at true")
+	wantState(t, summary, "copied-to", deploy.Failed, "something hangs there: its Nix daemon says nothing within 6s", "ssh copied-to pgrep -a nix")
 	if summary.ExitCode() != 1 {
 		t.Errorf("exit code %d, want 1", summary.ExitCode())
 	}
-	if got := on(t, h, "sh", "-c", "ls -A /nix/store /nix/var/nix/profiles /var/lib/fleet /etc/version 2>/dev/null || true"); strings.Contains(got, "system") {
-		t.Errorf("it was changed: %s", got)
+	for _, h := range hosts {
+		if got := on(t, h, "sh", "-c", "ls -A /nix/store /nix/var/nix/profiles /var/lib/fleet /etc/version 2>/dev/null || true"); strings.Contains(got, "system") {
+			t.Errorf("it was changed: %s", got)
+		}
 	}
 }

@@ -68,7 +68,7 @@ func TestLocal(t *testing.T) {
 	}
 	lease.Release()
 	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
-		if p, err = target.Look(t.Context(), a.ID, p.Position); err != nil {
+		if p, err = target.Look(t.Context(), a.ID, p, 0); err != nil {
 			t.Fatal(err)
 		}
 		if p.Stand == Waiting {
@@ -95,7 +95,7 @@ func TestLocal(t *testing.T) {
 	}
 	p := Progress{}
 	for p.Stand != Ended {
-		if p, err = target.Look(t.Context(), late.ID, ""); err != nil {
+		if p, err = target.Look(t.Context(), late.ID, Progress{}, 0); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -113,7 +113,7 @@ func TestLocal(t *testing.T) {
 	if _, err := newLocalTarget(flake.Darwin, true, nil).Inspect(t.Context(), keyFile, ""); err == nil {
 		t.Error("a Mac was seen here")
 	}
-	if p, err := target.Look(t.Context(), "20260101-another", ""); err != nil || p.Stand != Gone {
+	if p, err := target.Look(t.Context(), "20260101-another", Progress{}, 0); err != nil || p.Stand != Gone {
 		t.Errorf("an activation of nobody: %+v, %v", p, err)
 	}
 }
@@ -170,7 +170,7 @@ func TestSupervise(t *testing.T) {
 	}
 	log, decided := "", false
 	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
-		if p, err = target.Look(t.Context(), a.ID, p.Position); err != nil {
+		if p, err = target.Look(t.Context(), a.ID, p, 0); err != nil {
 			t.Fatal(err)
 		}
 		log += p.Output
@@ -198,7 +198,7 @@ func TestSupervise(t *testing.T) {
 	}
 	p := Progress{}
 	for p.Stand != Ended {
-		if p, err = target.Look(t.Context(), late.ID, ""); err != nil {
+		if p, err = target.Look(t.Context(), late.ID, Progress{}, 0); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Millisecond)

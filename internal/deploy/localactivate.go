@@ -75,11 +75,11 @@ func (t *scripted) mark(ctx context.Context, system string) error {
 
 // Look knows the activation of this process; another is one that somebody else
 // began on this machine.
-func (t *localTarget) Look(ctx context.Context, id, position string) (Progress, error) {
+func (t *localTarget) Look(ctx context.Context, id string, last Progress, wait time.Duration) (Progress, error) {
 	if t.activation.is(id) {
-		return t.activation.stand(), nil
+		return t.activation.await(last.Stand, wait), nil
 	}
-	return t.scripted.Look(ctx, id, position)
+	return t.scripted.Look(ctx, id, last, wait)
 }
 
 // Decide needs no token for the activation of this process.

@@ -19,6 +19,7 @@ type ownActivation struct {
 
 	mu       sync.Mutex
 	progress Progress
+	moved    chan struct{} // closed, and made anew, with each progress
 	decided  Decision
 }
 
@@ -44,7 +45,7 @@ type ground interface {
 func newOwnActivation(a Activation, on ground) *ownActivation {
 	return &ownActivation{
 		a: a, on: on, from: on.running(), link: on.generation(),
-		decision: make(chan Decision, 1), progress: Progress{Stand: Activating, Code: -1},
+		decision: make(chan Decision, 1), progress: Progress{Stand: Activating, Code: -1}, moved: make(chan struct{}),
 	}
 }
 
@@ -56,6 +57,25 @@ func (o *ownActivation) stand() Progress {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.progress
+}
+
+// await tells how the activation stands once it stands otherwise, or has been
+// waited for long enough.
+func (o *ownActivation) await(other Stand, wait time.Duration) Progress {
+	enough := time.After(wait)
+	for {
+		o.mu.Lock()
+		progress, moved := o.progress, o.moved
+		o.mu.Unlock()
+		if progress.Stand != other {
+			return progress
+		}
+		select {
+		case <-moved:
+		case <-enough:
+			return o.stand()
+		}
+	}
 }
 
 // supervise is what supervise.sh is on a machine; activate runs the activation.
@@ -142,6 +162,8 @@ func (o *ownActivation) set(change func(*Progress)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	change(&o.progress)
+	close(o.moved)
+	o.moved = make(chan struct{})
 }
 
 // decide gives the first decision that was made.

@@ -46,7 +46,7 @@ func TestEmptiedDeploy(t *testing.T) {
 			if facts, err := target.Inspect(t.Context(), "", ""); err != nil || facts.Deploy != nil {
 				t.Errorf("%+v is under way (%v)", facts.Deploy, err)
 			}
-			if p, err := target.Look(t.Context(), lost, ""); err != nil || p.Stand != Gone {
+			if p, err := target.Look(t.Context(), lost, Progress{}, 0); err != nil || p.Stand != Gone {
 				t.Errorf("the lost one is %+v, %v; want gone", p, err)
 			}
 			if err := target.Settle(t.Context()); err != nil {
@@ -134,7 +134,7 @@ func followed(t *testing.T, target *scripted, id string) (log string) {
 	t.Helper()
 	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
 		var err error
-		if p, err = target.Look(t.Context(), id, p.Position); err != nil || p.Stand == Gone || p.Stand == Dead {
+		if p, err = target.Look(t.Context(), id, p, 0); err != nil || p.Stand == Gone || p.Stand == Dead {
 			t.Fatalf("it is %s, %v", p.Stand, err)
 		}
 		log += p.Output

@@ -103,7 +103,7 @@ func (t *sshTarget) Store(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%s: %w", t.name, ssh.ErrClosed)
 		}
 		var err error
-		if tunnel, err = t.conn.NixDaemon(ctx, t.daemon); err != nil {
+		if tunnel, err = t.conn.NixDaemon(ctx, t.daemon, 2*t.reach); err != nil {
 			return "", err
 		}
 		t.tunnel.Store(tunnel)

@@ -196,17 +196,17 @@ func (t *rootTarget) arguments(system string, command []string, env ...string) [
 
 // Look reads the log of the activation that this process began; of any other
 // nothing is known.
-func (t *rootTarget) Look(_ context.Context, id, position string) (Progress, error) {
+func (t *rootTarget) Look(_ context.Context, id string, last Progress, wait time.Duration) (Progress, error) {
 	if !t.activation.is(id) {
 		return Progress{Stand: Gone, Code: -1}, nil
 	}
-	p := t.activation.stand() // before the output, so that an end means that all of it is there
+	p := t.activation.await(last.Stand, wait) // before the output, so that an end means that all of it is there
 	dir := rel(path.Join(rootRunDir, id))
 	log, err := t.root.ReadFile(path.Join(dir, "log"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Progress{}, fmt.Errorf("read the log of the activation: %w", err)
 	}
-	at, _ := strconv.Atoi(position)
+	at, _ := strconv.Atoi(last.Position)
 	p.Output = string(log[min(at, len(log)):])
 	p.Position = strconv.Itoa(len(log))
 	if p.Stand == Ended {

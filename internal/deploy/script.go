@@ -64,10 +64,12 @@ under_way() {
 }
 # uptime sets up to the seconds since the machine was booted.
 uptime() {
-  first up /proc/uptime
-  up=${up%%.*}
-  [ -n "$up" ] || # a Mac, whose clock takes the time of its boot along when it jumps
+  if [ -d /Library/LaunchDaemons ]; then # a Mac, whose clock takes the time of its boot along when it jumps
     up=$(($(date +%s) - $(sysctl -n kern.boottime | sed 's/^{ sec = \([0-9]*\).*/\1/')))
+  else
+    first up /proc/uptime
+    up=${up%%.*}
+  fi
 }
 failed_jobs() { # of launchd, but for Apple's and those that a stop has ended, or that run again
   launchctl list | awk '$1 == "-" && $2 != 0 && $2 !~ /^-(1|2|13|15)$/ && $3 !~ /^com\.apple\./ { print $3 }'
@@ -165,10 +167,11 @@ func (t *scripted) Begin(ctx context.Context, a Activation) error {
 // lookTimeout bounds one look at an activation.
 const lookTimeout = time.Minute
 
-func (t *scripted) Look(ctx context.Context, id, position string) (Progress, error) {
+func (t *scripted) Look(ctx context.Context, id string, last Progress, wait time.Duration) (Progress, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	out, err := t.output(ctx, watchScript, nil, id, position)
+	fifths := int(wait / (time.Second / 5))
+	out, err := t.output(ctx, watchScript, nil, id, last.Position, string(last.Stand), strconv.Itoa(fifths))
 	if err != nil {
 		return Progress{}, err
 	}

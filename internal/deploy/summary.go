@@ -89,6 +89,8 @@ func (r Result) nextCommand() string {
 		return address.onTarget("journalctl", "-b", "-u", units.Units[0])
 	case r.Phase == Reach && remote && !errors.As(r.Err, &key) && !errors.As(r.Err, &busy):
 		return address.onTarget("true")
+	case errors.Is(r.Err, ssh.ErrSilent):
+		return address.onTarget("pgrep", "-a", "nix")
 	case r.Phase == Build:
 		return buildCommand(r.Machine)
 	case errors.As(r.Err, &busy) && busy.ID != "":

@@ -34,8 +34,8 @@ type Target interface {
 	// Reconnect makes a new connection in place of the one at hand.
 	Reconnect(ctx context.Context) error
 	// Inspect looks at the machine and changes nothing. keyFile is where the
-	// machine's age key lies; empty if nobody knows. With the name of a deploy
-	// the facts have the units that had failed before it.
+	// machine's age key lies; empty if nobody knows or asks. With the name of a deploy
+	// the facts have the units that had failed before it, and lack the disk.
 	Inspect(ctx context.Context, keyFile, deploy string) (Facts, error)
 	// Holds tells which of some files the machine has, with the public half of the
 	// key in keyFile if it can be derived there.
@@ -72,8 +72,9 @@ type Target interface {
 	// Adopt gives an activation that was begun before, by this driver or another;
 	// with no name the one under way, or the last.
 	Adopt(ctx context.Context, id string) (Activation, error)
-	// Look tells how an activation stands, and what it printed since position.
-	Look(ctx context.Context, id, position string) (Progress, error)
+	// Look tells how an activation stands, and what it printed since it was last
+	// looked at. One that stands as it did is waited for, for so long at most.
+	Look(ctx context.Context, id string, last Progress, wait time.Duration) (Progress, error)
 	// Decide says what is to become of an activation that waits for it, and
 	// gives what was decided, perhaps by another.
 	Decide(ctx context.Context, id, token string, wanted Decision) (Decision, error)

@@ -15,6 +15,8 @@ var (
 	ErrRefused = errors.New("connection refused")
 	// ErrTimeout: the host did not answer in time.
 	ErrTimeout = errors.New("no answer in time")
+	// ErrSilent: the host is there, and its Nix daemon was started and said nothing.
+	ErrSilent = errors.New("its Nix daemon says nothing")
 	// ErrHostKeyUnknown: nobody has vouched for the host's key yet.
 	ErrHostKeyUnknown = errors.New("host key is not known")
 	// ErrHostKeyChanged: the host shows another key than the one vouched for.

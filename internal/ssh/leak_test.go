@@ -55,7 +55,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}{
 		{"used and closed", func(t *testing.T) {
 			conn := dial(t, with("Host target", " ProxyJump none"))
-			tunnel, err := conn.NixDaemon(t.Context(), c.target.path("cat"))
+			tunnel, err := conn.NixDaemon(t.Context(), c.target.path("cat"), time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}

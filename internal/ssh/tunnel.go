@@ -18,6 +18,7 @@ import (
 type Tunnel struct {
 	conn    *Conn
 	program string
+	silence time.Duration
 	dir     *socketDir
 	socket  net.Listener
 	ctx     context.Context
@@ -41,9 +42,10 @@ exit 127
 `
 
 // NixDaemon opens a tunnel to the host's store. The program is nix-daemon, or
-// one that takes --stdio as it does; empty, it is looked for on the host.
+// one that takes --stdio as it does; empty, it is looked for on the host. One that
+// is silent for so long at first is taken to hang: [ErrSilent].
 // The context bounds the opening only: the tunnel stands until Close.
-func (c *Conn) NixDaemon(ctx context.Context, program string) (*Tunnel, error) {
+func (c *Conn) NixDaemon(ctx context.Context, program string, silence time.Duration) (*Tunnel, error) {
 	if program == "" {
 		out, err := c.output(ctx, Command{Title: "look for nix-daemon", Args: []string{"sh", "-c", findDaemon}})
 		if err != nil {
@@ -59,7 +61,7 @@ func (c *Conn) NixDaemon(ctx context.Context, program string) (*Tunnel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the tunnel to the store of %s: %w", c.host, errors.Join(err, dir.remove()))
 	}
-	t := &Tunnel{conn: c, program: program, dir: dir, socket: socket}
+	t := &Tunnel{conn: c, program: program, silence: silence, dir: dir, socket: socket}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.wait.Go(t.accept)
 	return t, nil
@@ -134,9 +136,11 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 	tail := &tail{}
 	said := &announcement{next: tail}
 	stderr := &gate{w: said}
+	spoke := make(chan struct{})
+	answer := &firstWrite{Writer: counter{local, &t.came}, happened: sync.OnceFunc(func() { close(spoke) })}
 	var stdin io.WriteCloser
 	s, err := t.conn.start(ctx, line, func(s *ssh.Session) (err error) {
-		s.Stdout, s.Stderr = &gate{w: counter{local, &t.came}, fail: cancel}, stderr
+		s.Stdout, s.Stderr = &gate{w: answer, fail: cancel}, stderr
 		stdin, err = s.StdinPipe()
 		return err
 	})
@@ -151,15 +155,29 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 		_, _ = io.Copy(counter{stdin, &t.sent}, local)
 		_ = stdin.Close()
 	}()
+	kill := func() {
+		stderr.close()
+		t.conn.kill(said.process)
+		s.abandon()
+	}
+	silent := time.NewTimer(t.silence)
+	defer silent.Stop()
+	select {
+	case <-spoke:
+		silent.Stop()
+	case <-silent.C:
+		kill()
+		return fmt.Errorf("something hangs there: %w within %s (%s)", ErrSilent, t.silence, display(args))
+	case <-s.finished:
+	case <-ctx.Done():
+	}
 	select {
 	case <-s.finished:
 	case <-ctx.Done(): // the tunnel is closed, or the local program has gone
 		select { // the daemon's input ends as the local side does
 		case <-s.finished:
 		case <-time.After(daemonPatience):
-			stderr.close()
-			t.conn.kill(said.process)
-			s.abandon()
+			kill()
 		}
 		return nil
 	}
@@ -171,6 +189,17 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 // daemonPatience is how long a daemon may take to end with its input. One that
 // hangs has locks in the store.
 const daemonPatience = time.Second
+
+// firstWrite tells when something is written to it.
+type firstWrite struct {
+	io.Writer
+	happened func()
+}
+
+func (w *firstWrite) Write(p []byte) (int, error) {
+	w.happened()
+	return w.Writer.Write(p)
+}
 
 // counter counts what it passes on.
 type counter struct {

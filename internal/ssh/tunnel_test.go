@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -55,7 +56,7 @@ func (s *server) daemon(t testing.TB, name, store string) string {
 
 func open(t testing.TB, conn *Conn, program string) *Tunnel {
 	t.Helper()
-	tunnel, err := conn.NixDaemon(t.Context(), program)
+	tunnel, err := conn.NixDaemon(t.Context(), program, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,12 +106,31 @@ func TestNixCopy(t *testing.T) {
 	}
 }
 
+// A daemon that is started and says nothing ends what waits for it, in time.
+func TestNixDaemonIsSilent(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	conn := s.dial(t)
+	s.write(t, "silent", "#!/bin/sh\nexec sleep 600\n", 0o755)
+	tunnel, err := conn.NixDaemon(t.Context(), s.path("silent"), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tunnel.Close()
+	if out, err := nix(t, "path-info", "--store", tunnel.StoreURI(), "/nix/store/0c0v9m1cz1xxd1rvvc1s6b8yjpi0kb3i-none"); err == nil {
+		t.Errorf("it answers: %s", out)
+	}
+	if err := tunnel.Err(); !errors.Is(err, ErrSilent) || !strings.Contains(err.Error(), "within 1s") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestNixDaemonIsFound(t *testing.T) {
 	t.Parallel()
 	bin := t.TempDir()
 	s := newServer(t, "SetEnv PATH=/usr/bin:/bin:"+bin)
 	conn := s.dial(t)
-	_, err := conn.NixDaemon(t.Context(), "")
+	_, err := conn.NixDaemon(t.Context(), "", time.Minute)
 	if err == nil || !strings.Contains(err.Error(), "look for nix-daemon on 127.0.0.1 exited with status 127: no nix-daemon in its PATH (/usr/bin:/bin:"+bin+")") {
 		t.Errorf("got %v", err)
 	}
@@ -264,7 +284,7 @@ func TestTunnelStream(t *testing.T) {
 	t.Run("opening is bounded by the context", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := conn.NixDaemon(ctx, ""); err == nil {
+		if _, err := conn.NixDaemon(ctx, "", time.Minute); err == nil {
 			t.Error("it opened")
 		}
 	})

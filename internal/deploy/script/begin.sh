@@ -58,12 +58,12 @@ while IFS= read -r planned; do
   esac
 done <"$stage/plan"
 [ -e "$out" ] || { echo "$out was not copied here" >&2; exit 1; }
-from=$(readlink /run/current-system || true)
-link=$(readlink /nix/var/nix/profiles/system || true)
+from=$(readlink /run/current-system) || :
+link=$(readlink /nix/var/nix/profiles/system) || :
 if [ "$goal" = reboot ]; then
   # What runs, or is to be booted, may be the new system already: the way back leads
   # to what is known to boot.
-  [ "$from" != "$out" ] || from=$(readlink /run/booted-system || true)
+  [ "$from" != "$out" ] || from=$(readlink /run/booted-system) || :
   for made in /nix/var/nix/profiles/system-*-link; do
     [ "$(readlink "$made")" != "$from" ] || link=$made
   done
@@ -153,7 +153,7 @@ mv -f "$stage/launch" "$state/launch"
 # Where another begin of this deploy, over a connection that is lost, was faster,
 # ours is moved into its folder.
 mv "$stage" "$dir"
-rm -rf "${dir:?}/${stage##*/}"
+[ ! -e "$dir/${stage##*/}" ] || rm -rf "${dir:?}/${stage##*/}"
 mkdir -p "$run/fleet/$id"
 settled "$state"
 # Whoever makes this link has the machine.
@@ -167,13 +167,18 @@ trap undo EXIT
 # Neither system may be collected as garbage meanwhile; nobody else's matters now.
 (
   umask 022
-  mkdir -p "$roots"
-  rm -f "$roots"/[0-9]*
+  [ -d "$roots" ] || mkdir -p "$roots"
+  for old in "$roots"/[0-9]*; do
+    [ ! -L "$old" ] || rm -f "$old"
+  done
   ln -sfn "$out" "$roots/$id"
   [ -z "$from" ] || ln -sfn "$from" "$roots/$id-from"
 )
 if ! arm && [ "$goal" = reboot ]; then exit 76; fi
-# shellcheck disable=SC2046 # a list
-settled "$state" $(cat "$dir/armed" 2>/dev/null)
+set -- "$state"
+if [ -e "$dir/armed" ]; then
+  while IFS= read -r made; do set -- "$@" "$made"; done <"$dir/armed"
+fi
+settled "$@"
 /bin/sh "$state/launch"
 trap - EXIT

@@ -10,7 +10,7 @@
 # $4: the system that it brings
 # shellcheck disable=SC2154 # run and up are from the prelude
 umask 077
-mkdir -p "$run/fleet"
+[ -d "$run/fleet" ] || mkdir -p "$run/fleet"
 lease=$run/fleet/lease
 uptime
 since=$up
@@ -83,4 +83,4 @@ while read -r asks; do
   [ -z "$asks" ] || held
 done
 ! mine || rm -f "$lease" "$run/fleet/coming" /nix/var/nix/gcroots/fleet/coming
-rm -f "$lease.$$"
+[ ! -e "$lease.$$" ] || rm -f "$lease.$$"

@@ -1,6 +1,6 @@
 # Looks at a machine and prints NAME=VALUE lines; changes nothing.
-# $1: the machine's age key file, $2: a deploy whose failed units of before are
-# wanted, if any
+# $1: the machine's age key file, if that is wanted, $2: a deploy whose failed units
+# of before are wanted, if any, in place of what does not change meanwhile
 # shellcheck disable=SC2154 # run and state are from the prelude
 say() { printf '%s=%s\n' "$1" "$2"; }
 
@@ -11,14 +11,16 @@ say os "$(uname -s)"
 [ ! -e /etc/NIXOS ] || say nixos yes
 daemon=$(command -v nix-daemon)
 say nixdaemon "$daemon"
-# Its version is that of its package: to ask it takes longer than all the rest.
-package=$(readlink "$daemon")
-case $package in /nix/store/*) ;; *) package=$(cd -P "${daemon%/*}" 2>/dev/null && pwd -P)/ ;; esac
-case $package in /nix/store/*-*/bin/*)
-  package=${package#/nix/store/*-}
-  say nix "${package%%/*}"
-  ;;
-esac
+if [ -z "$2" ]; then
+  # Its version is that of its package: to ask it takes longer than all the rest.
+  package=$(readlink "$daemon")
+  case $package in /nix/store/*) ;; *) package=$(cd -P "${daemon%/*}" 2>/dev/null && pwd -P)/ ;; esac
+  case $package in /nix/store/*-*/bin/*)
+    package=${package#/nix/store/*-}
+    say nix "${package%%/*}"
+    ;;
+  esac
+fi
 say system "$(readlink /run/current-system)"
 say booted "$(readlink /run/booted-system)"
 # What only a reboot can bring up.
@@ -30,19 +32,25 @@ say generation "$link"
 if [ -n "$link" ]; then
   link=/nix/var/nix/profiles/${link##*/}
   say profile "$(readlink "$link")"
-  say created "$(stat -c %Y "$link" 2>/dev/null || stat -f %m "$link")"
+fi
+if [ -n "$link" ] && [ -z "$2" ]; then
+  created=$(stat -c %Y "$link" 2>/dev/null) || created=$(stat -f %m "$link")
+  say created "$created"
 fi
 first activating "$run/fleet-activating"
 say activating "$activating"
 under_way
 if [ -n "$under" ]; then
   say deploy "$under"
-  plan() { sed -n "s/^$1=//p" "$state/$under/plan"; }
-  say deployout "$(plan out)"
-  say deployowner "$(plan owner)"
-  # Time since the machine was booted does not depend on anybody's clock.
   uptime
-  [ ! -d "$run/fleet/$under" ] || say deployage "$((up - $(plan since)))"
+  while IFS= read -r planned; do
+    case $planned in
+    out=*) say deployout "${planned#out=}" ;;
+    owner=*) say deployowner "${planned#owner=}" ;;
+    # Time since the machine was booted does not depend on anybody's clock.
+    since=*) [ ! -d "$run/fleet/$under" ] || say deployage "$((up - ${planned#since=}))" ;;
+    esac
+  done <"$state/$under/plan"
   first phase "$run/fleet/$under/phase"
   say deployphase "$phase"
   first supervisor "$run/fleet/$under.pid"
@@ -57,12 +65,14 @@ fi
 if [ -d "${1%/*}" ] && [ ! -x "${1%/*}" ]; then
   say keyhidden yes
 elif [ -e "$1" ]; then
-  say keydigest "$({ sha256sum "$1" || shasum -a 256 "$1"; } 2>/dev/null | cut -d ' ' -f 1)"
-  say keymode "$(stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1")"
+  digest=$(sha256sum "$1" 2>/dev/null) || digest=$(shasum -a 256 "$1" 2>/dev/null)
+  say keydigest "${digest%% *}"
+  mode=$(stat -c %a "$1" 2>/dev/null) || mode=$(stat -f %Lp "$1")
+  say keymode "$mode"
 fi
 store=/nix/store
 [ -e "$store" ] || store=/
-df -Pk "$store" | sed -n '$s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9-][0-9]*%*  *\(.*\)$/disk=\1 \2 \3/p'
+[ -n "$2" ] || df -Pk "$store" | sed -n '$s/^.* \([0-9][0-9]*\)  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9-][0-9]*%*  *\(.*\)$/disk=\1 \2 \3/p'
 if [ -d /run/systemd/system ]; then
   say systemd yes
   systemctl list-units --state=failed --plain --no-legend --no-pager | while read -r unit _; do
@@ -75,4 +85,4 @@ if [ -d /run/systemd/system ]; then
 elif command -v launchctl >/dev/null; then
   failed_jobs | sed 's/^/failed=/'
 fi
-[ ! -e "$state/${2:-}/failed-before" ] || sed 's/^/failedbefore=/' "$state/$2/failed-before"
+[ ! -e "$state/$2/failed-before" ] || sed 's/^/failedbefore=/' "$state/$2/failed-before"

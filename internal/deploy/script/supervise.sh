@@ -49,7 +49,7 @@ trap 'exit 0' TERM
 
 # What a program printed last may lack the end of its line.
 say() { printf '\nfleet: %s\n' "$*"; }
-phase() { echo "$1" >"$live/phase.new" && mv -f "$live/phase.new" "$live/phase"; }
+phase() { echo "$1" >"$live/phase"; } # who finds it empty looks again
 put() { echo "$2" >"$dir/$1.new" && mv -f "$dir/$1.new" "$dir/$1"; }
 # A link needs no room on a disk that is full.
 decide() { ln "$dir/$1" "$dir/decision" 2>/dev/null; }
@@ -66,8 +66,7 @@ group() { kill "-$1" "-$2" 2>/dev/null || kill "-$1" "$2" 2>/dev/null; }
 # Its exit status is 124 if it took longer.
 limited() {
   [ ! -e "$live/overdue" ] || rm -f "$live/overdue"
-  # shellcheck disable=SC2016 # it is the inner shell that expands
-  $apart /bin/sh -c 'umask 022; cd /; exec "$@"' sh "$@" &
+  (umask 022 && cd / && exec $apart "$@") &
   program=$!
   echo "$program" >"$live/program"
   # It sleeps in short turns, so that none is left when it is not needed any more,
@@ -82,7 +81,7 @@ limited() {
   status=$?
   group KILL "$timer"
   wait "$timer" 2>/dev/null
-  rm -f "$live/program"
+  : >"$live/program"
   [ ! -e "$live/overdue" ] || status=124
   return "$status"
 }
@@ -219,8 +218,7 @@ back() {
 }
 
 rebooted=
-[ -d "$live" ] || rebooted=1
-mkdir -p "$live"
+[ -d "$live" ] || { rebooted=1 && mkdir -p "$live"; }
 [ ! -s "$dir/result" ] || tidy
 if [ -e "$state/emptied" ]; then
   say "a power cut had emptied the deploy before, which counts as none"
@@ -239,7 +237,7 @@ if [ ! -e "$dir/decision" ]; then
     put code "$code" || decide full
   elif [ -z "$code" ] && [ -e "$dir/begun" ]; then
     # We were killed, and the activation perhaps not.
-    [ ! -e "$live/program" ] || group KILL "$(cat "$live/program")"
+    [ ! -s "$live/program" ] || group KILL "$(cat "$live/program")"
     decide killed
   elif [ -z "$code" ]; then
     ln "$dir/id" "$dir/begun"
@@ -266,10 +264,10 @@ fi
 if [ ! -e "$dir/decision" ]; then
   phase waiting
   say "waiting $window s for the confirmation"
-  ticks=$((window * 5))
+  ticks=$((window * 10))
   while [ ! -e "$dir/decision" ] && [ "$ticks" -gt 0 ]; do
-    sleep 0.2 2>/dev/null || sleep 1
     ticks=$((ticks - 1))
+    sleep 0.1 2>/dev/null || { sleep 1 && ticks=$((ticks - 9)); }
   done
   decide expired
 fi

@@ -1,8 +1,10 @@
 # Tells how a deploy stands: what its supervisor and its activation printed since
 # the last time, on stdout, then a line of the form
 #   fleet: POSITION running PHASE CODE|ended RESULT|dead|gone
-# dead is a deploy that is not at its end and has no supervisor.
-# $1: the deploy's name, $2: the position of the last time, empty at first
+# dead is a deploy that is not at its end and has no supervisor. One that stands as
+# it did is waited for a while.
+# $1: the deploy's name, $2: the position of the last time, empty at first, $3: the
+# phase that it was in then, $4: fifths of a second to wait
 # shellcheck disable=SC2154 # run and state are from the prelude
 id=$1 at=$2
 dir=$state/$id
@@ -27,6 +29,7 @@ look() {
   under_way
   if [ "$under" = "$id" ]; then
     first phase "$run/fleet/$id/phase"
+    [ -n "$phase" ] || first phase "$run/fleet/$id/phase"
     first code "$dir/code"
     now="running ${phase:-activating} $code"
   elif [ -s "$dir/result" ]; then
@@ -34,7 +37,11 @@ look() {
     now="ended $result"
   fi
 }
-look
+ticks=$4
+while look && [ "$ticks" -gt 0 ] && [ "${now#"running $3 "}" != "$now" ]; do
+  ticks=$((ticks - 1))
+  sleep 0.2 2>/dev/null || { sleep 1 && ticks=0; }
+done
 case $now in
 running*)
   if ! alive; then
