@@ -94,7 +94,7 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 	flags.IntVar(&o.maxFailures, "max-failures", -1, "change no more machines when more than so many have failed, -1 for any number")
 	flags.StringSliceVar(&o.roleOrder, "role-order", nil, "change machines with these `ROLES` first, such as zerotier/controller,peer")
 	flags.IntVar(&o.limitEval, "limit-eval", 0, "machines evaluated at once, 0 for --jobs")
-	flags.IntVar(&o.limits.Build, "limit-build", 4, "machines built for at once")
+	flags.IntVar(&o.limits.Build, "limit-build", deploy.BuildsAtOnce(), "machines built for at once")
 	flags.IntVar(&o.limits.Copy, "limit-copy", 8, "machines copied to at once")
 	flags.IntVar(&o.limits.Activate, "limit-activate", 16, "machines activated at once")
 	flags.DurationVar(&o.confirm, "confirm-timeout", 2*time.Minute, "how long a machine waits for the confirmation of its new system before it goes back")

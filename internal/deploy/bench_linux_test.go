@@ -22,7 +22,7 @@ import (
 // The budgets of the design that concern deploys, on light hosts. Both sides of a
 // ratio are measured in turn in one run, as medians.
 
-const benchRounds = 3
+const benchRounds = 5
 
 // medians measures several things in turn.
 func medians(measure ...func() time.Duration) []time.Duration {

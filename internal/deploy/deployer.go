@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -110,6 +111,11 @@ type Settings struct {
 // Limits says for how many machines at once a phase runs; zero is the default.
 type Limits struct{ Reach, Build, Copy, Activate int }
 
+// BuildsAtOnce is for how many machines builds run at once by default: one for each
+// core here, and no more than four, for each may use all of them. Those before the
+// others come to their activation first, and are not in the way of the rest then.
+func BuildsAtOnce() int { return min(4, runtime.NumCPU()) }
+
 // Timeouts bounds the waits; zero is the default.
 type Timeouts struct {
 	// Reach bounds looking at a machine.
@@ -132,7 +138,6 @@ type Timeouts struct {
 // The defaults of limits and timeouts.
 const (
 	defaultReach    = 32
-	defaultBuild    = 4
 	defaultCopy     = 8
 	defaultActivate = 16
 
@@ -172,7 +177,7 @@ func New(o Options) *Deployer {
 	setDefault(&o.Timeouts.Reboot, defaultRebootTimeout)
 	setDefault(&o.Timeouts.Stall, defaultStallTimeout)
 	setDefault(&o.Limits.Reach, defaultReach)
-	setDefault(&o.Limits.Build, defaultBuild)
+	setDefault(&o.Limits.Build, BuildsAtOnce())
 	setDefault(&o.Limits.Copy, defaultCopy)
 	setDefault(&o.Limits.Activate, defaultActivate)
 	if o.Run == "" {

@@ -37,8 +37,10 @@ look() {
     now="ended $result"
   fi
 }
+# news: it is not as it was, nor on the short way from its confirmation to its end.
+news() { case $now in "running $3 "* | "running committing "*) return 1 ;; esac }
 ticks=$4
-while look && [ "$ticks" -gt 0 ] && [ "${now#"running $3 "}" != "$now" ]; do
+while look && [ "$ticks" -gt 0 ] && ! news "$@"; do
   ticks=$((ticks - 1))
   sleep 0.2 2>/dev/null || { sleep 1 && ticks=0; }
 done
