@@ -72,9 +72,18 @@ func TestClaim(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("crs58@stibnite of the house")
+	if _, err := first.output(t.Context(), "mkdir -p /nix/var/nix/profiles; ln -s system-3-link /nix/var/nix/profiles/system; ln -s /nix/store/none /run/current-system", nil); err != nil {
+		t.Fatal(err)
+	}
+	if place, err := lease.Renew(t.Context()); err != nil || place != (Place{System: "/nix/store/none", Generation: 3}) {
+		t.Errorf("renewed: %+v, %v", place, err)
+	}
 	again, err := first.Claim(t.Context(), "run-1", "the same run, over the same connection", "/nix/store/none")
 	if err != nil {
 		t.Errorf("the run itself is refused: %v", err)
+	}
+	if place, err := lease.Renew(t.Context()); err == nil {
+		t.Errorf("a claim that was made anew is renewed: %+v", place)
 	}
 	lease.Release()
 	refused("the same run, over the same connection")
@@ -135,6 +144,19 @@ func TestClaim(t *testing.T) {
 	}
 	if got, err := h.ReadFile("/run/fleet/lease"); err == nil {
 		t.Errorf("a claim is left: %s", got)
+	}
+}
+
+func TestParsePlace(t *testing.T) {
+	for line, want := range map[string]Place{
+		"held system-12-link /nix/store/a-nixos": {System: "/nix/store/a-nixos", Generation: 12},
+		"held - /nix/store/a-nixos":              {System: "/nix/store/a-nixos"},
+		"held system-1-link ":                    {Generation: 1},
+		"held - ":                                {},
+	} {
+		if got := parsePlace(line); got != want {
+			t.Errorf("%q: %+v", line, got)
+		}
 	}
 }
 

@@ -17,8 +17,8 @@
 //
 // A machine that is where the [Goal] leads ends at reach. From there on it is
 // claimed for the run, so that another run is refused with our name, and what is
-// copied to it is no garbage. When its turn has come it is claimed anew and looked
-// at again: a machine that somebody else has, or has changed, is left alone. Up to
+// copied to it is no garbage. When its turn has come the claim is renewed, which tells
+// where it is: a machine that somebody else has, or has changed, is left alone. Up to
 // secrets nothing but the store of the machine is changed, and whatever stops there
 // can be done again. From activate on the machine itself is in charge: a supervisor
 // on it, started by the driver and independent of it, takes the activation to one of

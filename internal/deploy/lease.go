@@ -77,12 +77,13 @@ func (s *session) answer(ctx context.Context) (Place, error) {
 	err := ssh.ErrClosed
 	select {
 	case line := <-s.answers:
-		if busy, isBusy := parseBusy(line); isBusy {
-			busy.Target = s.target
-			return Place{}, busy
-		}
-		return parsePlace(line), nil
+		return s.read(line)
 	case <-s.ended:
+		select {
+		case line := <-s.answers: // its last word
+			return s.read(line)
+		default:
+		}
 		if s.err != nil {
 			err = s.err
 		}
@@ -90,6 +91,14 @@ func (s *session) answer(ctx context.Context) (Place, error) {
 		err = context.Cause(ctx)
 	}
 	return Place{}, fmt.Errorf("claim %s for this run: %w", s.target, err)
+}
+
+func (s *session) read(line string) (Place, error) {
+	if busy, isBusy := parseBusy(line); isBusy {
+		busy.Target = s.target
+		return Place{}, busy
+	}
+	return parsePlace(line), nil
 }
 
 func (s *session) Renew(ctx context.Context) (Place, error) {

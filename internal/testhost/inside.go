@@ -46,12 +46,35 @@ func (h *Host) Exec(ctx context.Context, args ...string) (stdout, stderr string,
 	cmd.WaitDelay = time.Second
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	err = cmd.Run()
+	if err = cmd.Start(); err == nil {
+		ended := make(chan struct{})
+		go goOn(cmd.Process.Pid, ended)
+		err = cmd.Wait()
+		close(ended)
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return out.String(), errOut.String() + err.Error(), -1
 	}
 	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+// goOn has nsenter go on whenever it has stopped: it does so itself when its child is
+// stopped, as all are for a moment on a host that shuts down.
+func goOn(pid int, ended <-chan struct{}) {
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ticker.C:
+		}
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if _, state, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(state, "T") {
+			_ = unix.Kill(pid, unix.SIGCONT)
+		}
+	}
 }
 
 // must runs a command inside the host that has to succeed.

@@ -123,3 +123,14 @@ func TestStrictHostKey(t *testing.T) {
 		t.Errorf("ssh with a wrong host key: %v\n%s", err, out)
 	}
 }
+
+// A command that is stopped, as all are for a moment on a host that shuts down, goes
+// on, and does not hang for ever.
+func TestExecGoesOn(t *testing.T) {
+	h := testhost.Light(t, testhost.NewNetwork(t), testhost.Options{Name: "stopped"})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if out, said, code := h.Exec(ctx, "sh", "-c", "kill -STOP $$; echo on"); out != "on\n" || code != 0 {
+		t.Errorf("it prints %q, %q, exit status %d", out, said, code)
+	}
+}
