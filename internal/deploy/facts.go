@@ -36,8 +36,8 @@ type Facts struct {
 	RebootNeeded bool `json:"rebootNeeded,omitempty"`
 	// Systemd tells whether the machine runs systemd.
 	Systemd bool `json:"systemd"`
-	// Nix is the package of the machine's Nix, such as nix-2.31.1, if it comes from one
-	// of Nix.
+	// Nix is the package of the machine's Nix, such as nix-2.31.1; it is known only of
+	// one in a Nix store.
 	Nix string `json:"nix,omitempty"`
 	// HasStore tells whether there is a Nix store to ask.
 	HasStore bool `json:"-"`

@@ -49,15 +49,22 @@ run=/run
 [ -d "$run" ] || run=/var/run
 # first VARIABLE FILE: the first line of a file; nothing if there is none.
 first() { { read -r "$1" <"$2"; } 2>/dev/null || eval "$1="; }
-# whole DEPLOY: its folder is there, and no power cut has emptied it.
-whole() {
-  [ -s "$state/$1/supervise" ] && [ -r "$state/$1/plan" ] || return 1
-  while read -r planned; do
-    case $planned in since=*) return 0 ;; esac
-  done <"$state/$1/plan"
-  return 1
+# read_plan FILE sets plan_NAME for each of its lines NAME=VALUE.
+read_plan() {
+  plan_since="" plan_token=""
+  [ -r "$1" ] || return 0
+  while IFS= read -r plan_line; do
+    plan_key=${plan_line%%=*}
+    case $plan_key in '' | *[!a-z]*) ;; *) eval "plan_$plan_key=\${plan_line#*=}" ;; esac
+  done <"$1"
 }
-# under_way sets under to the name of the deploy that has the machine.
+# whole DEPLOY: its folder is there, and no power cut has emptied it: since is the
+# last line of its plan, which is read.
+whole() {
+  read_plan "$state/$1/plan"
+  [ -n "$plan_since" ] && [ -s "$state/$1/supervise" ]
+}
+# under_way sets under to the name of the deploy that has the machine, and reads its plan.
 under_way() {
   first under "$state/current"
   whole "$under" || under=

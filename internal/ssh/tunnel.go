@@ -164,7 +164,6 @@ func (t *Tunnel) serve(local *net.UnixConn) error {
 	defer silent.Stop()
 	select {
 	case <-spoke:
-		silent.Stop()
 	case <-silent.C:
 		kill()
 		return fmt.Errorf("something hangs there: %w within %s (%s)", ErrSilent, t.silence, display(args))

@@ -51,12 +51,8 @@ mkdir "$stage"
 cat >"$stage/plan"
 size=$(wc -c <"$stage/plan")
 [ "$size" -eq "$2" ] || { echo "only $size of $2 bytes arrived" >&2; exit 1; }
-while IFS= read -r planned; do
-  case $planned in
-  out=*) out=${planned#out=} ;;
-  goal=*) goal=${planned#goal=} ;;
-  esac
-done <"$stage/plan"
+read_plan "$stage/plan"
+out=$plan_out goal=$plan_goal
 [ -e "$out" ] || { echo "$out was not copied here" >&2; exit 1; }
 from=$(readlink /run/current-system) || :
 link=$(readlink /nix/var/nix/profiles/system) || :

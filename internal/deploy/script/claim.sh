@@ -2,7 +2,8 @@
 # on stdin: they are its heart-beats. Prints, at first and for each line that is not
 # empty, what the machine runs and which generation its profile leads to, as
 #   held GENERATION SYSTEM
-# or busy AGE OWNER, where another run has the machine.
+# or, at first, busy AGE OWNER, where another run has the machine. When another has
+# taken it meanwhile, it ends.
 # It keeps two drivers from one machine early and with a name; what keeps two
 # activations apart is the link that begin.sh makes.
 # What the run brings is no garbage meanwhile.

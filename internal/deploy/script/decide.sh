@@ -4,15 +4,12 @@
 # shellcheck disable=SC2154 # run and state are from the prelude
 dir=$state/$1
 read -r token
-wanted=
-[ ! -r "$dir/plan" ] || while IFS= read -r planned; do
-  case $planned in token=*) wanted=${planned#token=} ;; esac
-done <"$dir/plan"
+read_plan "$dir/plan"
 if [ ! -d "$dir" ]; then
   echo gone
 elif [ -e "$dir/decision" ]; then
   cat "$dir/decision"
-elif [ -z "$token" ] || [ "$token" != "$wanted" ]; then
+elif [ -z "$token" ] || [ "$token" != "$plan_token" ]; then
   echo stranger
 elif [ ! -e "$dir/code" ] || [ ! -d "$run/fleet/$1" ]; then
   echo early # or after a restart, which its supervisor has yet to see

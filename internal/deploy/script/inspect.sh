@@ -43,14 +43,10 @@ under_way
 if [ -n "$under" ]; then
   say deploy "$under"
   uptime
-  while IFS= read -r planned; do
-    case $planned in
-    out=*) say deployout "${planned#out=}" ;;
-    owner=*) say deployowner "${planned#owner=}" ;;
-    # Time since the machine was booted does not depend on anybody's clock.
-    since=*) [ ! -d "$run/fleet/$under" ] || say deployage "$((up - ${planned#since=}))" ;;
-    esac
-  done <"$state/$under/plan"
+  say deployout "$plan_out"
+  say deployowner "$plan_owner"
+  # Time since the machine was booted does not depend on anybody's clock.
+  [ ! -d "$run/fleet/$under" ] || say deployage "$((up - plan_since))"
   first phase "$run/fleet/$under/phase"
   say deployphase "$phase"
   first supervisor "$run/fleet/$under.pid"

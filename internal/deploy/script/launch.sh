@@ -13,7 +13,7 @@ if [ -d /run/systemd/system ]; then
   systemctl reset-failed "$unit" 2>/dev/null
   # Should the supervisor be killed, systemd starts it again, which goes back.
   systemd-run --quiet --no-ask-password --collect --service-type=exec --unit="$unit" \
-    --description="fleet activates $(sed -n 's/^out=//p' "$dir/plan")" \
+    --description="fleet activates $plan_out" \
     --setenv=PATH="$PATH" ${LOCALE_ARCHIVE:+"--setenv=LOCALE_ARCHIVE=$LOCALE_ARCHIVE"} \
     --property=StandardOutput=journal --property=StandardError=journal --property=LogRateLimitIntervalSec=0 \
     --property=Restart=on-failure --property=RestartSec=100ms --property=StartLimitIntervalSec=0 \

@@ -27,20 +27,9 @@ live=$run/fleet/$id # is not there after a reboot
 profile=/nix/var/nix/profiles/system
 roots=/nix/var/nix/gcroots/fleet
 
-while IFS= read -r planned; do
-  value=${planned#*=}
-  case $planned in
-  out=*) out=$value ;;
-  class=*) class=$value ;;
-  goal=*) goal=$value ;;
-  generation=*) generation=$value ;;
-  limit=*) limit=$value ;;
-  window=*) window=$value ;;
-  from=*) from=$value ;;
-  link=*) link=$value ;;
-  user=*) user=$value ;;
-  esac
-done <"$dir/plan"
+read_plan "$dir/plan"
+out=$plan_out from=$plan_from link=$plan_link class=$plan_class goal=$plan_goal
+window=$plan_window limit=$plan_limit generation=$plan_generation user=$plan_user
 # The new system may lack programs that the old one has.
 PATH=$PATH:$from/sw/bin
 export PATH
@@ -49,7 +38,7 @@ trap 'exit 0' TERM
 
 # What a program printed last may lack the end of its line.
 say() { printf '\nfleet: %s\n' "$*"; }
-phase() { echo "$1" >"$live/phase"; } # who finds it empty looks again
+phase() { echo "$1" >"$live/phase.new" && mv -f "$live/phase.new" "$live/phase"; }
 put() { echo "$2" >"$dir/$1.new" && mv -f "$dir/$1.new" "$dir/$1"; }
 # A link needs no room on a disk that is full.
 decide() { ln "$dir/$1" "$dir/decision" 2>/dev/null; }

@@ -29,7 +29,6 @@ look() {
   under_way
   if [ "$under" = "$id" ]; then
     first phase "$run/fleet/$id/phase"
-    [ -n "$phase" ] || first phase "$run/fleet/$id/phase"
     first code "$dir/code"
     now="running ${phase:-activating} $code"
   elif [ -s "$dir/result" ]; then
