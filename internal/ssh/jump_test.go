@@ -143,7 +143,6 @@ func TestProxyJumpFails(t *testing.T) {
 	t.Parallel()
 	fails := func(t *testing.T, cfg Config, want error, says ...string) {
 		t.Helper()
-		cfg.ConnectTimeout = 2 * time.Second
 		_, err := Dial(t.Context(), cfg)
 		if err == nil || want != nil && !errors.Is(err, want) {
 			t.Fatalf("got %v, want %v", err, want)
@@ -186,7 +185,9 @@ func TestProxyJumpFails(t *testing.T) {
 		}
 		defer silent.Close()
 		c.configure(t, "Host target", " Port "+strconv.Itoa(silent.Addr().(*net.TCPAddr).Port))
-		fails(t, c.config, ErrTimeout, "target")
+		short := c.config
+		short.ConnectTimeout = 2 * time.Second
+		fails(t, short, ErrTimeout, "target")
 	})
 	t.Run("circles", func(t *testing.T) {
 		c.configure(t, "Host bastion", " ProxyJump target")
@@ -285,7 +286,7 @@ func TestProxyJumpIsLost(t *testing.T) {
 	t.Parallel()
 	lose := func(t *testing.T, cut func(c *chain)) {
 		c := newChain(t)
-		c.config.KeepAlive, c.config.KeepAliveMax = 50*time.Millisecond, 4
+		c.config.KeepAlive, c.config.KeepAliveMax = 100*time.Millisecond, 9
 		conn := dial(t, c.config)
 		if err := conn.Run(t.Context(), untilCut(t, func() { cut(c) })); !errors.Is(err, ErrConnectionLost) {
 			t.Errorf("got %v", err)
@@ -344,7 +345,7 @@ func TestProxyCommand(t *testing.T) {
 		c.target.write(t, "pids", "", 0o600)
 		c.configure(t, "Host target", " ProxyJump none", " ProxyCommand sh -c 'echo $$ >>"+pids+"; "+text+"'")
 		cfg := c.config
-		cfg.Target.Jump, cfg.ConnectTimeout = "none", time.Second
+		cfg.Target.Jump = "none"
 		return cfg
 	}
 	t.Run("carries the connection", func(t *testing.T) {
@@ -365,7 +366,9 @@ func TestProxyCommand(t *testing.T) {
 		gone(t)
 	})
 	t.Run("says nothing, nor do its children", func(t *testing.T) {
-		_, err := Dial(t.Context(), command(t, "trap : HUP; (echo $$ >>"+pids+"; exec sleep 300) & sleep 300; sleep 300"))
+		cfg := command(t, "trap : HUP; (echo $$ >>"+pids+"; exec sleep 300) & sleep 300; sleep 300")
+		cfg.ConnectTimeout = time.Second
+		_, err := Dial(t.Context(), cfg)
 		if !errors.Is(err, ErrTimeout) {
 			t.Errorf("got %v", err)
 		}

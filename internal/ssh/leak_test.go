@@ -29,7 +29,7 @@ func TestNothingIsLeft(t *testing.T) {
 	with := func(lines ...string) Config {
 		c.configure(t, lines...)
 		cfg := c.config
-		cfg.KeepAlive, cfg.KeepAliveMax = 50*time.Millisecond, 4
+		cfg.KeepAlive, cfg.KeepAliveMax = 100*time.Millisecond, 9
 		cfg.Env = append(cfg.Env, "MARK="+dir)
 		return cfg
 	}

@@ -233,20 +233,20 @@ func TestConnectionLost(t *testing.T) {
 		wire := newLink(t, s.address())
 		s.known(t, fmt.Sprintf("127.0.0.1:%d", wire.port))
 		cfg := s.config(t)
-		cfg.Target.Port, cfg.KeepAlive, cfg.KeepAliveMax = wire.port, 50*time.Millisecond, 4
-		check(t, dial(t, cfg), wire.cut, "no answer for 250ms")
+		cfg.Target.Port, cfg.KeepAlive, cfg.KeepAliveMax = wire.port, 100*time.Millisecond, 9
+		check(t, dial(t, cfg), wire.cut, "no answer for 1s")
 	})
 	t.Run("the host hangs", func(t *testing.T) { // its kernel still takes what is sent
 		s := newServer(t)
 		cfg := s.config(t)
-		cfg.KeepAlive, cfg.KeepAliveMax = 50*time.Millisecond, 4
-		check(t, dial(t, cfg), func() { s.signal(syscall.SIGSTOP) }, "no answer for 250ms")
+		cfg.KeepAlive, cfg.KeepAliveMax = 100*time.Millisecond, 9
+		check(t, dial(t, cfg), func() { s.signal(syscall.SIGSTOP) }, "no answer for 1s")
 	})
 	t.Run("the host hangs, and the store with it", func(t *testing.T) {
 		s := newServer(t)
 		s.write(t, "cat", "#!/bin/sh\nexec cat\n", 0o755)
 		cfg := s.config(t)
-		cfg.KeepAlive, cfg.KeepAliveMax = 50*time.Millisecond, 4
+		cfg.KeepAlive, cfg.KeepAliveMax = 100*time.Millisecond, 9
 		tunnel := open(t, dial(t, cfg), s.path("cat"))
 		local := connect(t, tunnel)
 		exchange(t, local, "hello")
@@ -277,9 +277,9 @@ func TestKeepAlive(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	cfg := s.config(t)
-	cfg.KeepAlive, cfg.KeepAliveMax = 20*time.Millisecond, 3
+	cfg.KeepAlive, cfg.KeepAliveMax = 250*time.Millisecond, 3
 	conn := dial(t, cfg)
-	if got, err := conn.Output(t.Context(), "sh", "-c", "sleep 1; echo done"); got != "done" || err != nil {
+	if got, err := conn.Output(t.Context(), "sh", "-c", "sleep 2; echo done"); got != "done" || err != nil {
 		t.Errorf("a healthy idle connection: %q, %v", got, err)
 	}
 }
