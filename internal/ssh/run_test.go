@@ -185,11 +185,16 @@ func TestCancel(t *testing.T) {
 	t.Run("with all that it has started", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		started := &notify{seen: cancel}
-		var stderr bytes.Buffer
-		err := conn.Run(ctx, Command{Kill: true, Args: []string{"sh", "-c", "echo warning >&2; sleep 600 & echo $!; trap : TERM; wait; wait"}, Stdout: started, Stderr: &stderr})
-		if !errors.Is(err, context.Canceled) || strings.TrimSpace(stderr.String()) != "warning" {
-			t.Errorf("got %v; it said %q", err, stderr.String())
+		var both atomic.Int32 // come over channels of their own
+		seen := func() {
+			if both.Add(1) == 2 {
+				cancel()
+			}
+		}
+		started, warned := &notify{seen: seen}, &notify{seen: seen}
+		err := conn.Run(ctx, Command{Kill: true, Args: []string{"sh", "-c", "echo warning >&2; sleep 600 & echo $!; trap : TERM; wait; wait"}, Stdout: started, Stderr: warned})
+		if !errors.Is(err, context.Canceled) || strings.TrimSpace(warned.first) != "warning" {
+			t.Errorf("got %v; it said %q", err, warned.first)
 		}
 		waitFor(t, "its child is killed", func() bool {
 			_, err := os.Stat("/proc/" + strings.TrimSpace(started.first))
