@@ -157,6 +157,8 @@ func (s *schedule) ended(machine string, failed bool) {
 	}
 	if group, known := s.group[machine]; known {
 		s.left[group]--
+	} else { // before there are groups: nothing waits for it
+		s.changing = slices.DeleteFunc(s.changing, func(m Machine) bool { return m.Name == machine })
 	}
 	s.advance()
 }

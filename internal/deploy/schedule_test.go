@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -45,6 +46,29 @@ func FuzzParseBatches(f *testing.F) {
 			t.Errorf("%q: %d of %d machines are in groups", text, sum, count)
 		}
 	})
+}
+
+// A machine that fails while others are yet to be reached is waited for by none.
+func TestScheduleEndsEarly(t *testing.T) {
+	machines := []Machine{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}}
+	s := newSchedule(machines, []Batch{{Count: 1}, {Count: 2}}, 0)
+	s.planned(machines[0], true)
+	s.ended("a", true)
+	s.planned(machines[1], true)
+	s.planned(machines[2], true)
+	s.planned(machines[3], false)
+	s.ended("d", false)
+	for _, name := range []string{"b", "c"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := s.wait(ctx, name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+		s.ended(name, false)
+	}
+	if diff := cmp.Diff([]int{0, 0}, s.left); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestSchedule(t *testing.T) {
