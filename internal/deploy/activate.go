@@ -37,7 +37,7 @@ func (d *Deployer) newActivation(s Step) (Activation, error) {
 	}
 	return Activation{
 		ID:    newName(d.o.Now(), d.o.Random),
-		Class: s.Class, Out: s.Wanted.OutPath, Goal: s.Goal, Generation: s.Generation, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
+		Class: s.Class, Out: s.Wanted.OutPath, Found: s.Now.System, Goal: s.Goal, Generation: s.Generation, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
 		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm + s.health.Longest(), Health: s.health, Secrets: s.secretFiles(),
 	}, nil
 }

@@ -20,7 +20,8 @@
 // copied to it is no garbage. When its turn has come the claim is renewed, which tells
 // where it is: a machine that somebody else has, or has changed, is left alone. Up to
 // secrets nothing but the store of the machine is changed, and whatever stops there
-// can be done again. From activate on the machine itself is in charge: a supervisor
+// can be done again. Secrets count when they are activated: until that has succeeded,
+// the machine holds a note that its system is to be. From activate on the machine itself is in charge: a supervisor
 // on it, started by the driver and independent of it, takes the activation to one of
 // its ends. A rollback goes the same way, without build and copy.
 //

@@ -20,9 +20,9 @@ type Facts struct {
 	Generation int    `json:"generation,omitempty"`
 	// Created is when the generation was made, by the machine's clock.
 	Created time.Time `json:"created,omitzero"`
-	// Activating is a system whose activation has not ended, where a process of
-	// ours supervises it: in a folder that stands for a machine and on this
-	// computer.
+	// Activating is a system whose activation began and has not succeeded, if that
+	// does not show otherwise: its process here was killed, it brings but secrets,
+	// or the system ran before.
 	Activating string `json:"activating,omitempty"`
 	// Deploy is the deploy that is under way.
 	Deploy *Underway `json:"deploy,omitempty"`

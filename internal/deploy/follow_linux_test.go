@@ -119,6 +119,7 @@ func TestFollow(t *testing.T) {
 				ID: fmt.Sprintf("20260102-%d", i), Class: flake.NixOS, Out: addSystem(t, "# "+test.name, test.does), Goal: Switch, Token: "token",
 				Limit: cmp.Or(test.limit, time.Minute), Window: cmp.Or(test.window, time.Minute),
 			}
+			a.Found, _ = os.Readlink("/run/current-system")
 			s := Step{Machine: "m", Class: a.Class, Goal: a.Goal}
 			s.Wanted.OutPath = a.Out
 			f := &follower{d: d, s: s, t: &test.on, id: a.ID, token: a.Token, window: a.Window, limit: a.Limit}

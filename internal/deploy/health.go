@@ -143,7 +143,7 @@ func (f *follower) succeeds(ctx context.Context, args []string) error {
 	}
 	if code != 0 {
 		if words := out.String(); words != "" {
-			return errors.New(words)
+			return errors.New(f.d.secrets.text(f.s.Machine, words))
 		}
 		return fmt.Errorf("exit status %d", code)
 	}

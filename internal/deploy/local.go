@@ -51,14 +51,21 @@ func (t *localTarget) Reconnect(context.Context) error { return nil }
 // Inspect looks at this computer without sudo, unless it is about a deploy, and
 // refuses one that is not of the machine's class: activating there would break it.
 func (t *localTarget) Inspect(ctx context.Context, keyFile, deploy string) (Facts, error) {
-	var out strings.Builder
-	var err error
-	if deploy != "" && !t.activation.is(deploy) { // its folder is root's
-		err = t.run(ctx, inspectScript, nil, &out, keyFile, deploy)
-	} else {
-		err = t.execute(ctx, []string{"/bin/sh", "-c", prelude + inspectScript, "fleet", keyFile, ""}, nil, &out)
+	if t.activation.is(deploy) {
+		facts, err := t.inspect(ctx, t.runUnprivileged, keyFile, "")
+		facts.failedBefore = t.failed
+		return facts, err
 	}
-	if err != nil {
+	run := t.runUnprivileged
+	if deploy != "" { // its folder is root's
+		run = t.run
+	}
+	return t.inspect(ctx, run, keyFile, deploy)
+}
+
+func (t *localTarget) inspect(ctx context.Context, run runner, keyFile, deploy string) (Facts, error) {
+	var out strings.Builder
+	if err := run(ctx, inspectScript, nil, &out, keyFile, deploy); err != nil {
 		return Facts{}, fmt.Errorf("look at this computer: %w", err)
 	}
 	facts, err := parseFacts(out.String())
@@ -67,9 +74,6 @@ func (t *localTarget) Inspect(ctx context.Context, keyFile, deploy string) (Fact
 	}
 	if err := checkLocal(t.class, facts); err != nil {
 		return Facts{}, err
-	}
-	if t.activation.is(deploy) {
-		facts.failedBefore = t.failed
 	}
 	return facts, nil
 }
@@ -83,6 +87,13 @@ func checkLocal(class flake.Class, facts Facts) error {
 		return errors.New("its address is local, but this computer does not run NixOS (it has no /etc/NIXOS); run this on the machine itself or give it an ssh:// address")
 	}
 	return nil
+}
+
+// runner runs a script of ours, as [shell] does.
+type runner func(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error
+
+func (t *localTarget) runUnprivileged(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error {
+	return t.execute(ctx, append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...), stdin, stdout)
 }
 
 // run implements shell.

@@ -83,7 +83,7 @@ func TestLocal(t *testing.T) {
 		t.Errorf("the terminal shows %q, want %q", shown.String(), want)
 	}
 	// A confirmation that comes too late changes nothing any more.
-	late := Activation{ID: "20260102-late", Class: flake.NixOS, Out: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Second}
+	late := Activation{ID: "20260102-late", Class: flake.NixOS, Out: system, Found: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Second}
 	// The first tells its end a moment before it lets go of the machine.
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if err = target.Begin(t.Context(), late); err == nil {
@@ -107,7 +107,7 @@ func TestLocal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !facts.runs(system) || facts.Generation != 1 || facts.Key.Mode != 0o600 || facts.Key.Digest != digest([]byte("key\n")) {
+	if facts.System != system || facts.Activating != system || facts.Generation != 1 || facts.Key.Mode != 0o600 || facts.Key.Digest != digest([]byte("key\n")) {
 		t.Errorf("after: %+v", facts)
 	}
 	if _, err := newLocalTarget(flake.Darwin, true, nil).Inspect(t.Context(), keyFile, ""); err == nil {
@@ -143,80 +143,6 @@ func TestPackageOfNix(t *testing.T) {
 		if err != nil || facts.Nix != test.want || facts.daemon != bin+"/nix-daemon" {
 			t.Errorf("%s: %q, %q, %v; want %q", test.program, facts.Nix, facts.daemon, err, test.want)
 		}
-	}
-}
-
-// The supervisor that runs on machines, seen without a connection in between.
-func TestSupervise(t *testing.T) {
-	if !InComputer(t) {
-		return
-	}
-	system := addSystem(t)
-	target := &newLocalTarget(flake.NixOS, true, nil).scripted
-	// What drivers whose clocks are ahead have left, and one that was killed.
-	const states = "/var/lib/fleet"
-	for i := range 6 {
-		if err := os.MkdirAll(fmt.Sprintf("%s/20990101-%d", states, i), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := target.mark(t.Context(), system); err != nil {
-		t.Fatal(err)
-	}
-	a := Activation{ID: "20260101-test", Class: flake.NixOS, Out: system, Goal: Switch, Owner: "me", Token: "token", Limit: time.Minute, Window: time.Minute}
-	err := target.Begin(t.Context(), a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log, decided := "", false
-	for p := (Progress{}); p.Stand != Ended; time.Sleep(10 * time.Millisecond) {
-		if p, err = target.Look(t.Context(), a.ID, p, 0); err != nil {
-			t.Fatal(err)
-		}
-		log += p.Output
-		if p.Stand == Waiting && !decided {
-			decided = true
-			for _, try := range []struct {
-				token string
-				want  Decision
-			}{{"guessed", undecidedStranger}, {"token", Confirmed}, {"guessed", Confirmed}} {
-				if got, err := target.Decide(t.Context(), a.ID, try.token, Confirmed); err != nil || got != try.want {
-					t.Errorf("decided with %q: %s, %v; want %s", try.token, got, err, try.want)
-				}
-			}
-		}
-	}
-	for _, want := range []string{"activating with test\ndone", "activating with boot", "fleet: done 0"} {
-		if !strings.Contains(log, want) {
-			t.Errorf("it said %q, want %q", log, want)
-		}
-	}
-	// A confirmation that comes too late changes nothing any more.
-	late := Activation{ID: "20260102-late", Class: flake.NixOS, Out: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Second}
-	if err := target.Begin(t.Context(), late); err != nil {
-		t.Fatal(err)
-	}
-	p := Progress{}
-	for p.Stand != Ended {
-		if p, err = target.Look(t.Context(), late.ID, Progress{}, 0); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if got, err := target.Decide(t.Context(), late.ID, "token", Confirmed); err != nil || got != Decision(CauseExpired) || p.Cause != CauseExpired {
-		t.Errorf("it was confirmed too late: %s, %v, %+v", got, err, p)
-	}
-	facts, err := target.Inspect(t.Context(), "", "")
-	if err != nil || !facts.runs(system) || facts.Generation != 1 {
-		t.Errorf("after: %+v, %v", facts, err)
-	}
-	for _, id := range []string{a.ID, late.ID} {
-		if _, err := os.Stat(filepath.Join(states, id, "result")); err != nil {
-			t.Errorf("the end of %s is not kept: %v", id, err)
-		}
-	}
-	if kept, err := filepath.Glob(states + "/2*"); err != nil || len(kept) != 5 {
-		t.Errorf("it keeps %q (%v), want five", kept, err)
 	}
 }
 

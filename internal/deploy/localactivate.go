@@ -40,16 +40,19 @@ func (t *localTarget) Begin(ctx context.Context, a Activation) error {
 	if _, err := os.Lstat(a.Out); err != nil {
 		return fmt.Errorf("activate on this computer: %w", err)
 	}
-	before, err := t.Inspect(ctx, "", "")
+	// As root, who alone sees what another driver has under way here. It asks for
+	// the password, too: a wrong one is not a failed activation.
+	before, err := t.inspect(ctx, t.run, "", "")
 	if err != nil {
 		return err
 	}
-	if !t.root {
-		if err := t.elevate(ctx); err != nil { // so that a wrong password is not a failed activation
-			return err
-		}
+	if before.Deploy != nil {
+		return before.Deploy.busy(t.name)
 	}
-	if err := t.mark(ctx, a.Out); err != nil {
+	if before.System != a.Found {
+		return moved(Place{System: a.Found}, Place{System: before.System})
+	}
+	if err := t.Mark(ctx, a.Out); err != nil {
 		return err
 	}
 	t.failed = append(before.FailedUnits, before.restarting...)
@@ -61,15 +64,6 @@ func (t *localTarget) Begin(ctx context.Context, a Activation) error {
 		}
 		return on.apply(a.Out, string(Test))
 	})
-	return nil
-}
-
-// mark notes on this computer that a system's activation has begun, or, of none,
-// that it has ended.
-func (t *scripted) mark(ctx context.Context, system string) error {
-	if _, err := t.output(ctx, markScript, nil, system); err != nil {
-		return fmt.Errorf("note how the activation on this computer stands: %w", err)
-	}
 	return nil
 }
 
@@ -199,8 +193,11 @@ func (g *localGround) say(text string) {
 	})
 }
 
-func (g *localGround) end() {
-	if err := g.t.mark(context.Background(), ""); err != nil {
+func (g *localGround) end(settled bool) {
+	if !settled {
+		return
+	}
+	if err := g.t.Mark(context.Background(), ""); err != nil {
 		g.say(err.Error())
 	}
 }

@@ -276,7 +276,7 @@ func TestLocalCutOff(t *testing.T) {
 		d := newDeployer(t, o)
 		status := d.Status(t.Context(), local("before"))[0]
 		notes := strings.Join(status.Notes, "; ")
-		if want := "the activation of " + tops[name].OutPath + " has not ended; if it was cut off, `fleet machines update here` begins anew"; status.Verdict != deploy.Differs || !strings.Contains(notes, want) {
+		if want := "the activation of " + tops[name].OutPath + " has not succeeded; unless it is under way, `fleet machines update here` begins anew"; status.Verdict != deploy.Differs || !strings.Contains(notes, want) {
 			t.Errorf("%s: it %s: %s; want %q", name, status.Verdict, notes, want)
 		}
 		if temporary := "it does not run its generation 1"; strings.Contains(notes, temporary) != (name == "after") {

@@ -153,11 +153,15 @@ func (e *UnitsFailedError) Error() string {
 // StrandedError says that a machine could not go back to the system of before.
 type StrandedError struct {
 	Err  error // why it wanted to
-	Code int   // the exit status of the way back
+	Code int   // the exit status of the way back; 0 where the profile alone did not go along
 }
 
 func (e *StrandedError) Error() string {
-	return fmt.Sprintf("%v; going back to the system of before failed too (exit status %d): look at the machine", e.Err, e.Code)
+	status := ""
+	if e.Code > 0 {
+		status = fmt.Sprintf(" (exit status %d)", e.Code)
+	}
+	return fmt.Sprintf("%v; going back to the system of before failed too%s: look at the machine", e.Err, status)
 }
 
 // Unwrap gives why the machine wanted to go back.

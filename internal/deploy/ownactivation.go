@@ -38,8 +38,8 @@ type ground interface {
 	switchProfile(generation string) error
 	// say tells something beside what the programs print.
 	say(text string)
-	// end is called last.
-	end()
+	// end is called last; settled unless the system is to be activated again.
+	end(settled bool)
 }
 
 func newOwnActivation(a Activation, on ground) *ownActivation {
@@ -114,25 +114,28 @@ func (o *ownActivation) supervise(activate func() int) {
 // back goes back to the system that the activation found.
 func (o *ownActivation) back(cause Cause) {
 	o.set(func(p *Progress) { p.Stand = RollingBack })
-	if o.from == "" || o.from == o.a.Out {
+	if o.from == "" || cause == CauseFailed && o.refused() {
 		o.end(EndFailed, cause)
 		return
 	}
-	if cause == CauseFailed && o.refused() {
-		o.end(EndFailed, cause)
-		return
+	if o.from != o.a.Out {
+		o.on.say(goingBack + o.from)
 	}
-	o.on.say(goingBack + o.from)
-	action := string(Test)
+	action, lost := string(Test), false
 	if o.link != "" && o.on.generation() != o.link {
 		action = string(Switch)
 		if err := o.on.switchProfile(o.link); err != nil {
 			o.on.say(err.Error())
+			lost = true
 		}
+	}
+	if o.from == o.a.Out {
+		o.end(EndFailed, cause)
+		return
 	}
 	// Its checks before a switch are not asked: it ran before.
 	code := o.on.apply(o.from, action, "NIXOS_NO_CHECK=1")
-	if o.on.running() != o.from {
+	if lost || o.on.running() != o.from { // or its profile leads to the new system
 		o.set(func(p *Progress) { p.Code = code })
 		o.end(EndStranded, cause)
 		return
@@ -154,7 +157,7 @@ func (o *ownActivation) refused() bool {
 }
 
 func (o *ownActivation) end(ending Ending, cause Cause) {
-	o.on.end()
+	o.on.end(ending != EndFailed || o.on.running() != o.a.Out)
 	o.set(func(p *Progress) { p.Stand, p.Ending, p.Cause = Ended, ending, cause })
 }
 

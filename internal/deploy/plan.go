@@ -164,7 +164,7 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 		s.Notes = append(s.Notes, "a deploy was cut off and is settled first")
 	}
 	if s.Now.Activating != "" {
-		s.Notes = append(s.Notes, "the activation of "+s.Now.Activating+" has not ended")
+		s.Notes = append(s.Notes, "the activation of "+s.Now.Activating+" has not succeeded")
 	}
 	if d.o.Goal.Changes() {
 		if err := d.planSecrets(ctx, m, &s); err != nil {

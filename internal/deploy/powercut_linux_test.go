@@ -54,11 +54,12 @@ func TestEmptiedDeploy(t *testing.T) {
 			}
 
 			begun := make([]error, 4)
+			found, _ := os.Readlink("/run/current-system")
 			id := func(n int) string { return fmt.Sprintf("20260102-%d-%d", i, n) }
 			var all sync.WaitGroup
 			for n := range begun {
 				all.Go(func() {
-					begun[n] = target.Begin(t.Context(), Activation{ID: id(n), Class: flake.NixOS, Out: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Minute})
+					begun[n] = target.Begin(t.Context(), Activation{ID: id(n), Class: flake.NixOS, Out: system, Found: found, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Minute})
 				})
 			}
 			all.Wait()

@@ -17,7 +17,7 @@ import (
 )
 
 // What an activation leaves in a folder: a folder for the one under way, and the
-// marker, which names the system whose activation began and has not ended yet.
+// marker, which names the system whose activation began and has not succeeded.
 const (
 	rootRunDir = "/run/fleet"
 	rootMarker = rootRunDir + "/activating"
@@ -47,6 +47,17 @@ func (t *rootTarget) prepare(ctx context.Context) error {
 	return nil
 }
 
+// Mark writes the marker.
+func (t *rootTarget) Mark(ctx context.Context, system string) error {
+	if err := t.prepare(ctx); err != nil {
+		return err
+	}
+	if err := t.replace(rel(rootMarker)+".new", rel(rootMarker), []byte(system+"\n")); err != nil {
+		return fmt.Errorf("mark the activation in %s: %w", t.path, err)
+	}
+	return nil
+}
+
 // Begin runs the activation in the folder as if that were the computer: its
 // own processes, host name and network, the folder as root, and a session of
 // its own, so that neither a Ctrl-C at the terminal nor the end of this process
@@ -72,8 +83,8 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if r.log, err = t.root.Create(path.Join(r.dir, "log")); err != nil {
 		return fmt.Errorf("make the log of the activation in %s: %w", t.path, err)
 	}
-	if err := t.replace(rel(rootMarker)+".new", rel(rootMarker), []byte(a.Out+"\n")); err != nil {
-		return errors.Join(fmt.Errorf("mark the activation in %s: %w", t.path, err), r.log.Close())
+	if err := t.Mark(ctx, a.Out); err != nil {
+		return errors.Join(err, r.log.Close())
 	}
 	activation := newOwnActivation(a, r) // which notes what runs, before that changes
 	var cmd *exec.Cmd
@@ -81,7 +92,7 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 		cmd, err = r.start(a.Out, string(Test))
 	}
 	if err != nil {
-		return errors.Join(err, r.log.Close(), t.root.RemoveAll(r.dir), t.root.Remove(rel(rootMarker)))
+		return errors.Join(err, r.log.Close(), t.root.RemoveAll(r.dir))
 	}
 	t.activation = activation
 	go activation.supervise(func() int {
@@ -165,8 +176,10 @@ func (r *rootGround) switchProfile(link string) error { return r.t.switchProfile
 
 func (r *rootGround) say(text string) { fmt.Fprintln(r.log, supervisorSays+text) }
 
-func (r *rootGround) end() {
-	_ = r.t.root.Remove(rel(rootMarker))
+func (r *rootGround) end(settled bool) {
+	if settled {
+		_ = r.t.root.Remove(rel(rootMarker))
+	}
 	_ = r.log.Close()
 }
 

@@ -115,21 +115,27 @@ func (w *way) walk(ctx context.Context) Result {
 	if err := w.turns.wait(ctx, w.m.Name); err != nil {
 		return r.fail(ctx, Activate, err)
 	}
-	if err := w.retake(ctx); err != nil {
-		return r.fail(ctx, Activate, err)
-	}
-	if err := w.consent(ctx); err != nil {
-		return r.fail(ctx, Reach, err)
-	}
-	if err := w.putSecrets(ctx); err != nil {
-		return r.fail(ctx, Secrets, err)
-	}
-	err = d.during(ctx, Activate, func() error {
+	phase := Activate
+	err = d.during(ctx, Activate, func() error { // from here on nothing waits but for the machine
+		if err := w.retake(ctx); err != nil {
+			return err
+		}
+		if err := w.consent(ctx); err != nil {
+			phase = Reach
+			return err
+		}
+		if err := w.putSecrets(ctx); err != nil {
+			phase = Secrets
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		r = d.activate(ctx, w.s, w.t, r)
 		return nil
 	})
 	if err != nil {
-		return r.fail(ctx, Activate, err)
+		return r.fail(ctx, phase, err)
 	}
 	return r
 }
@@ -268,7 +274,9 @@ func (w *way) settle(ctx context.Context) error {
 // the machine's disk may be busy with what was copied before.
 const changeTimeout = 5 * time.Minute
 
-// putSecrets puts those secrets in place that are not as they should be.
+// putSecrets puts those secrets in place that are not as they should be. Only the
+// activation that follows makes them count: the machine is told before, so that a
+// run that ends between the two does not leave one that looks unchanged.
 func (w *way) putSecrets(ctx context.Context) error {
 	files := w.s.changedFiles()
 	if len(files) == 0 {
@@ -276,6 +284,9 @@ func (w *way) putSecrets(ctx context.Context) error {
 	}
 	return w.d.during(ctx, Secrets, func() error {
 		w.d.emit(w.m.Name, Secrets, Started, "")
+		if err := w.mark(ctx); err != nil {
+			return err
+		}
 		var names []string
 		for _, f := range files {
 			if err := f.write(ctx, w.t); err != nil {
@@ -286,4 +297,11 @@ func (w *way) putSecrets(ctx context.Context) error {
 		w.d.emit(w.m.Name, Secrets, Done, strings.Join(names, ", "))
 		return nil
 	})
+}
+
+// mark notes on the machine that the activation of its system begins.
+func (w *way) mark(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	return w.t.Mark(ctx, w.s.Wanted.OutPath)
 }

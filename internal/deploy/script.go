@@ -150,6 +150,14 @@ func (t *scripted) WriteFile(ctx context.Context, name string, data []byte) erro
 	return nil
 }
 
+// Mark notes that a system's activation begins, or, of none, that it has ended.
+func (t *scripted) Mark(ctx context.Context, system string) error {
+	if _, err := t.output(ctx, markScript, nil, system); err != nil {
+		return fmt.Errorf("note on %s how its activation stands: %w", t.name, err)
+	}
+	return nil
+}
+
 // Begin stages the activation. It either runs on its own now, or an error that
 // is not about the connection says that it does not.
 func (t *scripted) Begin(ctx context.Context, a Activation) error {

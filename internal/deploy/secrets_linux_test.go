@@ -23,7 +23,7 @@ func TestActivationSecrets(t *testing.T) {
 	h := testhost.Light(t, n, testhost.Options{Name: "needs"})
 	x, runs := newNix(t), t.TempDir()
 	leavesNothing(t, x, h)
-	prints := "/bin/stat -c '%n has mode %a' " + activationFile + "; cat " + activationFile + "; echo; cat " + activationFile + " > /run/seen"
+	prints := "[ ! -e /run/refuses ] || exit 2; /bin/stat -c '%n has mode %a' " + activationFile + "; cat " + activationFile + "; echo; cat " + activationFile + " > /run/seen"
 	tops := flakeOf(t, x, map[string]system{"first": {version: "1", before: prints}, "second": {version: "2", before: prints}})
 	values := map[string]string{"disk/passphrase": "a phrase of the disk", "disk/token": "a token of the disk"}
 	events := &recorder{}
@@ -93,6 +93,25 @@ func TestActivationSecrets(t *testing.T) {
 	if inode(tokenFile) != token {
 		t.Error("a secret was written that had not changed")
 	}
+
+	// A secret that is there and was not activated yet does not make the machine look
+	// unchanged: neither where the driver dies between the two nor where that failed.
+	values["disk/passphrase"] = "a third phrase of the disk"
+	on(t, h, "touch", "/run/refuses")
+	marked := ""
+	events.hook = func(e deploy.Event) {
+		if e.Phase == deploy.Secrets && e.State == deploy.Done {
+			marked = on(t, h, "cat", "/run/fleet-activating")
+		}
+	}
+	update("second", deploy.Failed, activationFile)
+	events.hook = nil
+	if marked != tops["second"].OutPath {
+		t.Errorf("when the secret was there it was said that %q is activated", marked)
+	}
+	on(t, h, "rm", "/run/refuses")
+	update("second", deploy.Done, "")
+	update("second", deploy.Unchanged, "")
 
 	values["before"] = "a phrase of the disk"
 	searched := 0

@@ -209,7 +209,7 @@ func verdict(found Facts, declared string) Verdict {
 func notes(machine string, found Facts) []string {
 	var notes []string
 	if found.Activating != "" {
-		notes = append(notes, fmt.Sprintf("the activation of %s has not ended; if it was cut off, `%s` begins anew", found.Activating, updateCommand(machine)))
+		notes = append(notes, fmt.Sprintf("the activation of %s has not succeeded; unless it is under way, `%s` begins anew", found.Activating, updateCommand(machine)))
 	}
 	switch under := found.Deploy; {
 	case under == nil:

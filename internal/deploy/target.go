@@ -66,6 +66,9 @@ type Target interface {
 	// system that the run brings is no garbage there meanwhile.
 	Claim(ctx context.Context, run, owner, system string) (Lease, error)
 
+	// Mark notes there that the activation of a system begins; [Facts.Activating]
+	// tells so until its end, or that of a restart.
+	Mark(ctx context.Context, system string) error
 	// Begin starts an activation that depends on nobody from then on. To begin
 	// the same again changes nothing. A [BusyError] says that another is under way.
 	Begin(ctx context.Context, a Activation) error
@@ -111,6 +114,9 @@ type Activation struct {
 	Class flake.Class
 	Out   string
 	Goal  Goal
+	// Found is the system that the machine ran when it was looked at: one that runs
+	// another now is left alone.
+	Found string
 	// Generation is the number of the generation that Out is and that the machine
 	// goes back to; 0 makes a new one.
 	Generation int
@@ -134,6 +140,7 @@ func (a Activation) plan() string {
 	var b strings.Builder
 	for _, pair := range [][2]string{
 		{"out", a.Out},
+		{"found", a.Found},
 		{"class", string(a.Class)},
 		{"goal", string(a.Goal)},
 		{"generation", fmt.Sprint(a.Generation)},

@@ -4,5 +4,5 @@
 # shellcheck disable=SC2154 # state is from the prelude
 under_way
 id=${1:-$under}
-[ -n "$id" ] || id=$(for dir in "$state"/[0-9]*; do echo "${dir##*/}"; done | sort | tail -n 1)
+[ -n "$id" ] || id=$(ls -td "$state"/[0-9]* 2>/dev/null | head -n 1) && id=${id##*/} # their names have the times of different drivers
 ! whole "$id" || { echo "id=$id"; cat "$state/$id/plan"; }

@@ -12,13 +12,18 @@ roots=/nix/var/nix/gcroots/fleet
 [ -d "${state%/*}" ] || (umask 022 && mkdir -p "${state%/*}") # a Mac has no /var/lib
 mkdir -p "$state" "$run/fleet"
 chmod 700 "$state"
-under_way
-if [ "$under" = "$id" ]; then
-  exec /bin/sh "$state/launch"
-elif [ -n "$under" ]; then
-  exit 75
-fi
-[ ! -s "$dir/result" ] || exit 0 # it has come to its end already
+# begun ends this begin where the machine has a deploy, or has had this one.
+begun() {
+  under_way
+  if [ "$under" = "$id" ]; then
+    /bin/sh "$state/launch"
+    exit
+  elif [ -n "$under" ]; then
+    exit 75
+  fi
+  [ ! -s "$dir/result" ] || exit 0 # it has come to its end already
+}
+begun
 
 # clear puts a link aside that leads to no deploy; the supervisor says so. One begin
 # at a time does that, so that none takes the link that another has just made.
@@ -56,6 +61,11 @@ out=$plan_out goal=$plan_goal
 [ -e "$out" ] || { echo "$out was not copied here" >&2; exit 1; }
 from=$(readlink /run/current-system) || :
 link=$(readlink /nix/var/nix/profiles/system) || :
+if [ "$from" != "$plan_found" ]; then
+  begun # meanwhile
+  echo "it ran ${plan_found:-no system} and runs ${from:-none} now: somebody has changed it meanwhile" >&2
+  exit 1
+fi
 if [ "$goal" = reboot ]; then
   # What runs, or is to be booted, may be the new system already: the way back leads
   # to what is known to boot.

@@ -63,12 +63,14 @@ limited() {
   # another's.
   # shellcheck disable=SC2016
   $apart /bin/sh -c 'left=$1; while [ "$left" -gt 0 ]; do sleep 1; kill -0 "$2" 2>/dev/null || exit; left=$((left - 1)); done
-    : >"$3"; kill -TERM "-$2"; sleep 5; kill -KILL "-$2"' \
+    : >"$3"; kill -TERM "-$2"
+    for _ in 1 2 3 4 5; do sleep 1; kill -0 "-$2" || exit; done
+    kill -KILL "-$2"' \
     sh "$limit" "$program" "$live/overdue" >/dev/null 2>&1 &
   timer=$!
   wait "$program"
   status=$?
-  group KILL "$timer"
+  [ -e "$live/overdue" ] || group KILL "$timer" # or it sees to what the program has started
   wait "$timer" 2>/dev/null
   : >"$live/program"
   [ ! -e "$live/overdue" ] || status=124
@@ -135,6 +137,12 @@ restart() {
 
 finish() {
   say "$*" # before the result, after which nobody listens
+  # A system that failed and runs all the same is to be activated again.
+  if [ "$1" = failed ] && [ "$(current)" = "$out" ]; then
+    (umask 022 && echo "$out" >"$run/fleet-activating")
+  else
+    rm -f "$run/fleet-activating"
+  fi
   until put result "$*"; do
     say "cannot write $dir/result; trying again"
     sleep 10
@@ -160,15 +168,27 @@ tidy() {
   [ $# -le 5 ] || ls -td "$@" | tail -n +6 | while read -r old; do
     [ "$old" = "$dir" ] || rm -rf "$old"
   done
-  rm -rf "$live" "$run/fleet-activating" "${roots:?}/$id" "${roots:?}/$id-from"
+  rm -rf "$live" "${roots:?}/$id" "${roots:?}/$id-from"
   rm -f "$state/current" "$run/fleet/$id.pid" # from here on another deploy may begin
   exit 0
+}
+
+# profile_back leads the profile back to where the deploy found it.
+profile_back() {
+  now=$(readlink "$profile")
+  if [ -n "$link" ] && [ "${now##*/}" != "$link" ]; then
+    number=${link#system-}
+    set_profile --switch-generation "${number%-link}" || lost=$?
+    permanent=switch
+  fi
 }
 
 # back WHY: goes back to the system that the deploy found.
 back() {
   phase rolling-back
+  permanent="test" lost=
   if [ -z "$from" ] || [ ! -e "$from" ] || [ "$from" = "$out" ]; then
+    profile_back
     finish failed "$1" "$code"
   fi
   # A check before the switch said no; had it begun, there were a list of what to start.
@@ -182,13 +202,7 @@ back() {
   say "going back to $from"
   # Its checks before a switch are not asked: it ran, and nobody may be able to reach this one.
   export NIXOS_NO_CHECK=1
-  now=$(readlink "$profile")
-  permanent="test" lost=
-  if [ "${now##*/}" != "$link" ] && [ -n "$link" ]; then
-    number=${link#system-}
-    set_profile --switch-generation "${number%-link}" || lost=$?
-    permanent=switch
-  fi
+  profile_back
   [ "$1" != uncommitted ] || permanent=switch
   if [ -e "$dir/committed" ] && [ ! -e "$dir/reverted" ]; then
     apply "$from" boot || finish stranded "$1" "$?"
@@ -267,6 +281,11 @@ first why "$dir/decision"
 [ "$why" = confirmed ] || back "$why"
 phase committing
 if commit; then
+  # A restart since it was confirmed has brought up the system of before.
+  if [ -n "$rebooted" ] && [ "$(current)" != "$out" ]; then
+    [ "$goal" != test ] || finish rolled-back rebooted "$code"
+    code=100 # which is to say that it must be restarted
+  fi
   finish "done" "$code"
 fi
 back uncommitted
