@@ -4,5 +4,9 @@
 # shellcheck disable=SC2154 # state is from the prelude
 under_way
 id=${1:-$under}
-[ -n "$id" ] || id=$(ls -td "$state"/[0-9]* 2>/dev/null | head -n 1) && id=${id##*/} # their names have the times of different drivers
+if [ -z "$id" ]; then
+  # shellcheck disable=SC2012 # the names are ours, and have the times of different drivers
+  id=$(ls -td "$state"/[0-9]* 2>/dev/null | head -n 1)
+  id=${id##*/}
+fi
 ! whole "$id" || { echo "id=$id"; cat "$state/$id/plan"; }
