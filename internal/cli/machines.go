@@ -110,6 +110,7 @@ func (s *session) deployOptions() deploy.Options {
 		Dial:       s.dial,
 		MachineKey: s.machineKey,
 		Secret:     s.secretOf,
+		Unmade:     s.unmadeOf,
 		Owner:      s.User + "@" + s.Hostname,
 		Root:       s.Root,
 		Terminal:   s.Streams.Lend,

@@ -16,6 +16,7 @@ import (
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/inventory"
 	"github.com/crs58/fleet/internal/term"
+	"github.com/crs58/fleet/internal/vars"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -401,7 +402,27 @@ func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Set
 	if s.config.JSON {
 		return errors.Join(s.writeJSON(plan), exit(code))
 	}
-	return errors.Join(s.Streams.Table(&table), exit(code))
+	if err := s.Streams.Table(&table); err != nil {
+		return err
+	}
+	for _, step := range plan.Steps {
+		if step.Next != "" && !step.Skipped {
+			s.Streams.Say("%s: next: %s", step.Machine, step.Next)
+		}
+	}
+	return exit(code)
+}
+
+// unmadeOf names the secrets of a machine that have no value yet.
+func (s *session) unmadeOf(machine string, details *flake.Details) ([]string, error) {
+	layout, err := s.layout(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer layout.Close()
+	f := &vars.Fleet{Layout: layout, Machines: map[string]*flake.Details{machine: details}}
+	_, unmade, err := f.Deployed(machine)
+	return unmade, err
 }
 
 // secretOf decrypts a value of one machine, which is evaluated by then.

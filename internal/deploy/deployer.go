@@ -61,6 +61,9 @@ type Options struct {
 	// Secret decrypts a value that a machine knows as generator/file; it matters
 	// for uploads only.
 	Secret func(ctx context.Context, machine, value string) ([]byte, error)
+	// Unmade names, as generator/file, the secrets of a machine that have no value;
+	// nil asks nobody.
+	Unmade func(machine string, details *flake.Details) ([]string, error)
 	// Root says that this process is root, which a local target needs no sudo for.
 	Root bool
 	// Terminal lends the terminal to programs that run on this computer in front of

@@ -52,8 +52,9 @@ type Step struct {
 	// showed.
 	Err   error `json:"-"`
 	Phase Phase `json:"-"`
-	// Error is Err as text.
+	// Error is Err as text, and Next the command that mends it, if there is one.
 	Error string `json:"error,omitempty"`
+	Next  string `json:"next,omitempty"`
 
 	// Generation is the one that Wanted is, where a machine goes back to it.
 	Generation int `json:"-"`
@@ -93,6 +94,7 @@ func (d *Deployer) Plan(ctx context.Context, machines []Machine) *Plan {
 			s.Err = d.during(ctx, Build, func() error { return d.measure(ctx, &s) })
 			s.setError(Build, s.Err)
 		}
+		s.Next = d.there(s.Machine, s.Next)
 		plan.Steps[i] = s
 		turns.planned(m, s.changes())
 	})
@@ -197,6 +199,9 @@ func (s *Step) aim(reboot bool) {
 // planSecrets finds out which secrets the machine has not got, or not as they
 // are to be.
 func (d *Deployer) planSecrets(ctx context.Context, m Machine, s *Step) error {
+	if err := d.checkMade(m); err != nil {
+		return err
+	}
 	key, content, note, err := d.planKey(ctx, m, s.Now)
 	if err != nil {
 		return err
@@ -227,6 +232,22 @@ func (d *Deployer) planSecrets(ctx context.Context, m Machine, s *Step) error {
 		return err
 	}
 	return compareFiles(ctx, t, s.Secrets)
+}
+
+// checkMade refuses a machine with secrets that have no value: its system would
+// come without them, and take away those that it has.
+func (d *Deployer) checkMade(m Machine) error {
+	if d.o.Unmade == nil || !hasSecrets(m.Details) {
+		return nil
+	}
+	names, err := d.o.Unmade(m.Name, m.Details)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	return &fixableError{
+		err:  fmt.Errorf("it is to have secrets that were never made: %s", strings.Join(names, ", ")),
+		next: "fleet vars generate " + m.Name,
+	}
 }
 
 // secretFiles are the files on the machine whose content nobody is told.
@@ -325,6 +346,7 @@ func (s *Step) setError(phase Phase, err error) {
 		return
 	}
 	s.Err, s.Phase, s.Error = err, phase, err.Error()
+	s.Next = Result{Machine: s.Machine, Target: s.Target, Phase: phase, Err: err}.nextCommand()
 }
 
 func sortedKeys[V any](m map[string]V) []string {

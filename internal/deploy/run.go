@@ -40,11 +40,17 @@ func (d *Deployer) conclude(r Result) Result {
 	if r.bad() || r.State == Interrupted {
 		r.Log = d.o.Record.logOf(r.Machine)
 	}
-	if d.o.TargetHost != "" && r.Next != buildCommand(r.Machine) && strings.HasPrefix(r.Next, "fleet machines ") && strings.HasSuffix(r.Next, " "+r.Machine) {
-		r.Next += " --target-host " + shellLine([]string{d.o.TargetHost}) // which the machine alone does not tell
-	}
+	r.Next = d.there(r.Machine, r.Next)
 	_ = d.o.Record.append(entry{Result: &r}, true) // Record.Close tells
 	return r
+}
+
+// there has a command about a machine reach it where this run does.
+func (d *Deployer) there(machine, command string) string {
+	if d.o.TargetHost != "" && command != buildCommand(machine) && strings.HasPrefix(command, "fleet machines ") && strings.HasSuffix(command, " "+machine) {
+		return command + " --target-host " + shellLine([]string{d.o.TargetHost}) // which the machine alone does not tell
+	}
+	return command
 }
 
 func newResult(s Step) Result {

@@ -104,7 +104,7 @@ func newRemoteCheck(values *vars.Fleet, machine string) (*remoteCheck, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	c.deployed, err = values.Deployed(machine)
+	c.deployed, _, err = values.Deployed(machine)
 	return c, err
 }
 
