@@ -147,8 +147,8 @@ func (a *App) showRun(name, page string) error {
 	}
 	summary := history.Summary()
 	a.sayProblems(summary)
-	if !history.Settings.Rollback && timeline.Outcome != deploy.RunUnderWay && len(history.Unfinished()) > 0 {
-		a.Streams.Say("Go on with `fleet machines update --resume %s`", timeline.ID)
+	if !history.Settings.Rollback && timeline.Outcome != deploy.RunUnderWay {
+		a.sayResumption(summary)
 	}
 	a.Streams.Say("%s", outcomeText(timeline.Run))
 	return nil

@@ -62,7 +62,9 @@ A machine that cannot be reached has failed; with --skip-unreachable one at whic
 nobody answers is skipped, which is no failure, and --resume tries it again.
 
 Each run is recorded. What a run whose driver died has begun can be followed with
-` + "`fleet machines attach RUN`" + `; --resume goes on with the whole of it.`,
+` + "`fleet machines attach RUN`" + `; --resume goes on with the whole of it, with what
+the flake declared then. It leaves machines alone that somebody else has changed
+since, and counts the failures of before: --max-failures lets more machines fail.`,
 		Example: `  fleet machines update cinnabar
   fleet machines update --all --dry-run
   fleet machines update --all --batch 1,25%,rest --max-failures 0
@@ -80,7 +82,7 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 				if err := resumesAlone(cmd); err != nil {
 					return err
 				}
-				return a.resume(cmd.Context(), o)
+				return a.resume(cmd.Context(), o, cmd.Flags().Changed("max-failures"))
 			}
 			return a.update(cmd.Context(), o.of(args), o)
 		},
@@ -111,10 +113,10 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 }
 
 // resumesAlone refuses flags that would change a run that is gone on with: it has
-// its settings in its record.
+// its settings in its record. Only how many machines may fail can be said anew.
 func resumesAlone(cmd *cobra.Command) (err error) {
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed && f.Name != "resume" && f.Name != "html" {
+		if f.Changed && !slices.Contains([]string{"resume", "html", "dry-run", "max-failures"}, f.Name) {
 			err = &codeError{exitUsage, fmt.Errorf("--resume goes on with its run as it was begun: leave out --%s", f.Name)}
 		}
 	})
@@ -203,7 +205,7 @@ func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 	defer wait()
 	defer cancel()
 	if o.dryRun {
-		return s.showPlan(ctx, p, settings, machines)
+		return s.showPlan(ctx, p, s.updating(p, settings), machines)
 	}
 	options := s.updating(p, settings)
 	if err := s.record(&options, deploy.Header{Machines: names, Waves: waves, Unnamed: unnamed}); err != nil {
@@ -215,10 +217,20 @@ func (a *App) update(ctx context.Context, c choice, o updateOptions) error {
 }
 
 // resume goes on with a recorded run, with what its flake declared then.
-func (a *App) resume(ctx context.Context, o updateOptions) error {
+func (a *App) resume(ctx context.Context, o updateOptions, moreMayFail bool) error {
+	settings, err := o.settings()
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return a.planResume(ctx, o.resume)
+	}
 	record, history, err := deploy.ResumeRecord(a.runs(), o.resume, a.Now())
 	if err != nil {
 		return runError(err)
+	}
+	if moreMayFail {
+		history.Settings.StopAfter = settings.StopAfter
 	}
 	s, err := a.openRun(ctx, history)
 	if err != nil {
@@ -226,28 +238,63 @@ func (a *App) resume(ctx context.Context, o updateOptions) error {
 	}
 	p := s.work()
 	options := s.updating(p, history.Settings)
-	options.Run, options.Record = record.ID, record
-	// A machine that was not evaluated, or whose derivation is gone, is evaluated
-	// now; of those that are finished there is nothing to know.
-	var unknown []string
-	var machines []deploy.Machine
-	unfinished := history.Unfinished()
+	options.Run, options.Record, options.Found = record.ID, record, history.Untouched()
+	machines, wait := s.unfinished(ctx, history)
+	defer wait()
 	for _, name := range history.Machines {
-		m, known := history.Evaluated[name]
-		switch {
-		case !slices.Contains(unfinished, name):
+		if !slices.Contains(history.Unfinished(), name) { // of which there is nothing to know
 			machines = append(machines, deploy.Machine{Name: name, Wave: history.Waves[name]})
-		case known && m.Buildable():
+		}
+	}
+	defer s.drawRun(options.Run, o.page)
+	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Resume(ctx, history, machines) })
+}
+
+// planResume says what going on with a run would do.
+func (a *App) planResume(ctx context.Context, run string) error {
+	history, err := deploy.ReadRecord(a.runs(), run)
+	if err == nil && history.Settings.Rollback {
+		err = fmt.Errorf("go on with the run %s: %w", history.ID, deploy.ErrRollback)
+	}
+	if err != nil {
+		return runError(err)
+	}
+	s, err := a.openRun(ctx, history)
+	if err != nil {
+		return err
+	}
+	p := s.progress()
+	options := s.updating(p, history.Settings)
+	options.Found = history.Untouched()
+	machines, wait := s.unfinished(ctx, history)
+	defer wait()
+	machines = slices.DeleteFunc(machines, func(m deploy.Machine) bool {
+		joins := history.Joins(m.Name)
+		if joins {
+			s.Streams.Say("%s: the activation that the run has begun there is joined first", m.Name)
+		}
+		return joins
+	})
+	return s.showPlan(ctx, p, options, machines)
+}
+
+// unfinished are the machines of a run for which there is something to do. One
+// that was not evaluated, whose derivation is gone, or that failed before anything was
+// copied to it is evaluated now: it may have been mended.
+func (s *session) unfinished(ctx context.Context, history *deploy.History) (machines []deploy.Machine, wait func()) {
+	var unknown []string
+	for _, name := range history.Unfinished() {
+		m, known := history.Evaluated[name]
+		r := history.Results[name]
+		failed := r.State == deploy.Failed && (r.Phase == deploy.Build || r.Phase == deploy.Secrets)
+		if known && m.Buildable() && !failed {
 			machines = append(machines, m)
-		default:
+		} else {
 			unknown = append(unknown, name)
 		}
 	}
 	evaluated, wait := s.evaluating(ctx, unknown, history.Waves, history.Unnamed)
-	defer wait()
-	machines = append(machines, evaluated...)
-	defer s.drawRun(options.Run, o.page)
-	return s.runUpdate(ctx, p, options, func(d *deploy.Deployer) *deploy.Summary { return d.Resume(ctx, history, machines) })
+	return append(machines, evaluated...), wait
 }
 
 // openRun opens the flake of a run.
@@ -363,15 +410,22 @@ func (s *session) showSummary(summary *deploy.Summary, settings deploy.Settings)
 		}
 	}
 	s.sayProblems(summary)
-	if summary.Run != "" && summary.Unfinished() && !settings.Rollback {
-		s.Streams.Say("Go on with `fleet machines update --resume %s`", summary.Run)
+	if !settings.Rollback {
+		s.sayResumption(summary)
 	}
 	s.Streams.Say("%s", summary.Text())
 	return exit(summary.ExitCode())
 }
 
-func (s *session) showPlan(ctx context.Context, p *progress, settings deploy.Settings, machines []deploy.Machine) error {
-	d := deploy.New(s.updating(p, settings))
+// sayResumption says how to go on with a run, if that does something.
+func (a *App) sayResumption(summary *deploy.Summary) {
+	if command := summary.Resumption(); command != "" {
+		a.Streams.Say("Go on with `%s`", command)
+	}
+}
+
+func (s *session) showPlan(ctx context.Context, p *progress, o deploy.Options, machines []deploy.Machine) error {
+	d := deploy.New(o)
 	defer d.Close()
 	plan := d.Plan(ctx, machines)
 	p.clear()

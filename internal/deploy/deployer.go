@@ -79,6 +79,9 @@ type Options struct {
 	Run, Owner string
 	// Names are the machines behind addresses of build hosts, for their host keys.
 	Names map[string]string
+	// Found is where machines were when a run that is gone on with looked at them
+	// first; one that is elsewhere now was changed by somebody, and is left alone.
+	Found map[string]Place
 	// Record keeps the run on the disk; nil keeps nothing.
 	Record *Record
 	Settings

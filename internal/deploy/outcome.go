@@ -121,8 +121,10 @@ func said(words string) string {
 func (o outcome) where() string {
 	rolledBack := o.progress.Ending == EndRolledBack
 	switch {
-	case rolledBack && o.after.Generation > 0:
+	case rolledBack && o.after.Generation > 0 && o.after.Profile == o.after.System:
 		return fmt.Sprintf("the machine is back on generation %d", o.after.Generation)
+	case rolledBack && o.after.System != "": // its profile leads elsewhere, as it did
+		return "the machine is back on " + o.after.System
 	case rolledBack:
 		return "the machine is back on the system of before"
 	case o.after.System == "":

@@ -159,6 +159,10 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 		s.Skipped = d.skips(err)
 		return s
 	}
+	if err := d.checkPlace(m.Name, s.Now.place()); err != nil {
+		s.setError(Reach, err)
+		return s
+	}
 	if under := s.Now.Deploy; under != nil && under.Live {
 		s.setError(Reach, under.busy(s.Target))
 		return s
@@ -179,6 +183,17 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 		s.Notes = append(s.Notes, "failed units: "+strings.Join(s.Now.FailedUnits, ", "))
 	}
 	return s
+}
+
+// checkPlace notes where a machine is, and refuses one that is not where the run
+// found it before.
+func (d *Deployer) checkPlace(machine string, now Place) error {
+	if before, known := d.o.Found[machine]; known {
+		if err := moved(before, now); err != nil {
+			return &fixableError{err: err, next: updateCommand(machine)}
+		}
+	}
+	return d.o.Record.append(entry{Found: &foundAt{Machine: machine, Place: now}}, false)
 }
 
 // aim decides whether the machine is activated, and whether it is to restart.

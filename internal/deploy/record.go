@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,10 +60,17 @@ type Begun struct {
 	Rejected string `json:"rejected,omitempty"`
 }
 
+// foundAt is where a run found a machine.
+type foundAt struct {
+	Machine string `json:"machine"`
+	Place
+}
+
 // entry is one line.
 type entry struct {
 	Run     *Header    `json:"run,omitempty"`
 	Machine *Machine   `json:"machine,omitempty"`
+	Found   *foundAt   `json:"found,omitempty"`
 	Event   *Event     `json:"event,omitempty"`
 	Begun   *Begun     `json:"begun,omitempty"`
 	Result  *Result    `json:"result,omitempty"`
@@ -75,6 +83,8 @@ type History struct {
 	Header
 	// Machines are those that were evaluated, by name.
 	Evaluated map[string]Machine
+	// Found is where machines were when the run first looked at them.
+	Found map[string]Place
 	// Begun are the last activations, by machine.
 	Begun map[string]Begun
 	// Results are how machines ended, by name.
@@ -289,7 +299,7 @@ func readHistory(path string, evaluated bool) (*History, error) {
 
 // parseHistory reads a record; lines that are none are what a crash has left.
 func parseHistory(r io.Reader, evaluated bool) (*History, error) {
-	h := &History{Evaluated: map[string]Machine{}, Begun: map[string]Begun{}, Results: map[string]Result{}}
+	h := &History{Evaluated: map[string]Machine{}, Found: map[string]Place{}, Begun: map[string]Begun{}, Results: map[string]Result{}}
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -318,6 +328,10 @@ func (h *History) add(e entry) {
 		h.sittings = []sitting{{e.Run.Started, e.Run.Started}}
 	case e.Machine != nil:
 		h.Evaluated[e.Machine.Name] = *e.Machine
+	case e.Found != nil:
+		if _, known := h.Found[e.Found.Machine]; !known {
+			h.Found[e.Found.Machine] = e.Found.Place
+		}
 	case e.Begun != nil:
 		h.Begun[e.Begun.Machine] = *e.Begun
 		delete(h.Results, e.Begun.Machine)
@@ -358,6 +372,23 @@ func (h *History) Unfinished() []string {
 	}
 	slices.SortFunc(names, cmp.Compare[string])
 	return names
+}
+
+// Untouched is where the machines were found on which the run has begun nothing:
+// they should be there still.
+func (h *History) Untouched() map[string]Place {
+	places := maps.Clone(h.Found)
+	for name := range h.Begun {
+		delete(places, name)
+	}
+	return places
+}
+
+// Joins tells that going on with the run joins an activation that it has begun on
+// a machine, whose end nobody has seen.
+func (h *History) Joins(machine string) bool {
+	_, unseen := h.unseen(machine)
+	return unseen
 }
 
 // append adds a line; durable has it on the disk before it returns. A nil record

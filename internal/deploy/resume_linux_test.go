@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,7 +40,7 @@ func TestResumeTriesAgain(t *testing.T) {
 	summary := d.Update(t.Context(), machines)
 	wantState(t, summary, "failed", deploy.Failed, "no earlier system to go back to")
 	wantState(t, summary, "back", deploy.RolledBack, "back on generation 1")
-	if !summary.Unfinished() {
+	if summary.Resumption() == "" {
 		t.Error("there is nothing left to do")
 	}
 	for _, m := range machines {
@@ -54,11 +55,55 @@ func TestResumeTriesAgain(t *testing.T) {
 	summary = d.Resume(t.Context(), history, machines)
 	wantState(t, summary, "failed", deploy.Done)
 	wantState(t, summary, "back", deploy.RolledBack, "back on generation 1")
-	if summary.Unfinished() {
+	if summary.Resumption() != "" {
 		t.Error("there is something left to do")
 	}
 	if err := record.Close(time.Now()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A machine that somebody has changed since a run looked at it is not taken back by
+// going on with that run.
+func TestResumeMoved(t *testing.T) {
+	x, folder, runs := newNix(t), t.TempDir(), t.TempDir()
+	tops := flakeOf(t, x, map[string]system{"older": {version: "1"}, "newer": {version: "2"}})
+	at := func(top string) []deploy.Machine {
+		return []deploy.Machine{machine("moved", flake.NixOS, "root:"+folder+"/moved", tops[top])}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	events := &recorder{hook: func(e deploy.Event) {
+		if e.Phase == deploy.Copy {
+			cancel()
+		}
+	}}
+	o := options(x, events)
+	o.Run = deploy.NewRun(o.Now(), o.Random)
+	record, err := deploy.CreateRecord(runs, deploy.Header{ID: o.Run, Started: o.Now(), Machines: []string{"moved"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Record = record
+	wantState(t, newDeployer(t, o).Update(ctx, at("older")), "moved", deploy.Interrupted)
+	must(t, record.Close(o.Now()))
+	events.hook = nil
+	wantState(t, newDeployer(t, options(x, &recorder{})).Update(t.Context(), at("newer")), "moved", deploy.Done)
+
+	for range 2 { // the second time it remembers still
+		record, history, err := deploy.ResumeRecord(runs, o.Run, o.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Record, o.Found = record, history.Untouched()
+		d := newDeployer(t, o)
+		wantState(t, d.Resume(t.Context(), history, at("older")), "moved", deploy.Failed, "it was at generation 0 and is at generation 1 now: somebody has changed it meanwhile", "fleet machines update moved")
+		if step := d.Plan(t.Context(), at("older")).Steps[0]; step.Err == nil || step.Next != "fleet machines update moved" {
+			t.Errorf("the plan says %s, next %q", step.Text(), step.Next)
+		}
+		must(t, record.Close(o.Now()))
+	}
+	if got := readLink(t, folder+"/moved/run/current-system"); got != tops["newer"].OutPath {
+		t.Errorf("it runs %s", got)
 	}
 }
 

@@ -20,6 +20,11 @@ func (d *Deployer) Update(ctx context.Context, machines []Machine) *Summary {
 // results of those that were at their end before.
 func (d *Deployer) run(machines []Machine, ended []Result, travel func(*way) Result) *Summary {
 	turns := newSchedule(machines, d.o.Batches, d.o.StopAfter)
+	for _, r := range ended {
+		if r.bad() {
+			turns.failures++
+		}
+	}
 	results := make([]Result, len(machines))
 	each(machines, func(i int, m Machine) {
 		w := &way{d: d, m: m, turns: turns}

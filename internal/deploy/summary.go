@@ -145,9 +145,17 @@ func (d *Deployer) newSummary(results []Result) *Summary {
 	return s
 }
 
-// Unfinished tells that going on with the run has something to do.
-func (s *Summary) Unfinished() bool {
-	return slices.ContainsFunc(s.Results, func(r Result) bool { return !r.finished() })
+// Resumption is the command that goes on with the run; empty where there is nothing
+// left to do. Machines that were held back are so again unless more may fail.
+func (s *Summary) Resumption() string {
+	command := "fleet machines update --resume " + s.Run
+	switch {
+	case s.Run == "" || !slices.ContainsFunc(s.Results, func(r Result) bool { return !r.finished() }):
+		return ""
+	case s.Count(HeldBack) > 0:
+		return fmt.Sprintf("%s --max-failures %d", command, s.Count(Failed)+s.Count(RolledBack)+s.Count(Unknown))
+	}
+	return command
 }
 
 // Count gives the number of machines in a state.

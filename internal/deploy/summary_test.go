@@ -49,7 +49,8 @@ func TestExitCode(t *testing.T) {
 }
 
 func TestOutcome(t *testing.T) {
-	old := Facts{System: "/nix/store/old", Generation: 7}
+	old := Facts{System: "/nix/store/old", Profile: "/nix/store/old", Generation: 7}
+	elsewhere := Facts{System: "/nix/store/old", Profile: "/nix/store/next", Generation: 8}
 	for _, test := range []struct {
 		name       string
 		class      flake.Class
@@ -63,6 +64,7 @@ func TestOutcome(t *testing.T) {
 		{name: "units of before", progress: Progress{Ending: EndDone, Code: 4}, after: Facts{FailedUnits: []string{"old.service"}}, note: "units that had failed before are failed still: old.service"},
 		{name: "reboot", progress: Progress{Ending: EndDone, Code: 100}, after: old, note: "installed, but the machine must be rebooted to run it"},
 		{name: "script", progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 2}, after: old, want: "the activation script failed (exit status 2): last words; the machine is back on generation 7"},
+		{name: "script, with another profile", progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 2}, after: elsewhere, want: "the activation script failed (exit status 2): last words; the machine is back on /nix/store/old"},
 		{name: "script on darwin", class: flake.Darwin, progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 2}, after: old, want: "the activation failed (exit status 2): last words; the machine is back on generation 7"},
 		{name: "no reboot on darwin", class: flake.Darwin, progress: Progress{Ending: EndRolledBack, Cause: CauseFailed, Code: 100}, want: "the activation failed (exit status 100): last words; the machine is back on the system of before"},
 		{name: "refused", progress: Progress{Ending: EndFailed, Cause: CauseFailed, Code: 1}, after: old, want: "the system refused to be activated (exit status 1): last words; nothing was changed, the machine runs /nix/store/old"},

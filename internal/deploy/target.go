@@ -99,8 +99,8 @@ type Lease interface {
 // Place is where a machine is: what it runs, and the generation that its profile
 // leads to.
 type Place struct {
-	System     string
-	Generation int
+	System     string `json:"system"`
+	Generation int    `json:"generation"`
 }
 
 // ErrUnknown says that an activation was begun and its end not seen.
