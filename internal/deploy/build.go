@@ -97,7 +97,7 @@ func (d *Deployer) buildOne(ctx context.Context, m Machine, how Building, b *Bui
 	case how.DryRun:
 		b.Forecast = &nix.Forecast{Build: []string{}, Fetch: []string{}}
 		request.DryRun, request.OnEvent = true, b.Forecast.Note
-		return d.realise(ctx, m.Name, b.Out, request)
+		return d.realise(ctx, m, b.Out, request)
 	case how.OutLink != "":
 		link := how.OutLink + "-" + m.Name
 		if err := prepareLink(link); err != nil {
@@ -105,7 +105,7 @@ func (d *Deployer) buildOne(ctx context.Context, m Machine, how Building, b *Bui
 		}
 		request.OutLink = link
 	}
-	err = d.realise(ctx, m.Name, b.Out, request)
+	err = d.realise(ctx, m, b.Out, request)
 	if err == nil {
 		b.Link = request.OutLink
 	}
@@ -126,20 +126,20 @@ func prepareLink(link string) error {
 
 // build realises the system in the local store.
 func (d *Deployer) build(ctx context.Context, s Step) error {
-	return d.realise(ctx, s.Machine, s.Wanted.OutPath, d.buildRequest(s.Machine, s.Wanted.DrvPath))
+	return d.realise(ctx, Machine{Name: s.Machine, Wave: s.Wave}, s.Wanted.OutPath, d.buildRequest(s.Machine, s.Wanted.DrvPath))
 }
 
 func (d *Deployer) buildRequest(machine, drv string) nix.BuildRequest {
 	return nix.BuildRequest{Installables: []string{drv + "^*"}, OnEvent: d.nixEvents(machine, Build)}
 }
 
-func (d *Deployer) realise(ctx context.Context, machine, out string, request nix.BuildRequest) error {
-	return d.during(ctx, Build, func() error {
-		d.emit(machine, Build, Started, "")
+func (d *Deployer) realise(ctx context.Context, m Machine, out string, request nix.BuildRequest) error {
+	return d.duringOf(ctx, Build, m.Wave, func() error {
+		d.emit(m.Name, Build, Started, "")
 		if _, err := d.o.Nix.Build(ctx, request); err != nil {
 			return buildError(out, err)
 		}
-		d.emit(machine, Build, Done, out)
+		d.emit(m.Name, Build, Done, out)
 		return nil
 	})
 }

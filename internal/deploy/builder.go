@@ -154,7 +154,7 @@ func (w *way) build(ctx context.Context) error {
 // connection that is lost meanwhile is made anew: Nix goes on where it was.
 func (w *way) buildIn(ctx context.Context, name string, open func(context.Context) (Target, error), reopen func(context.Context) error) error {
 	d, s := w.d, w.s
-	return d.during(ctx, Build, func() error {
+	return d.duringOf(ctx, Build, s.Wave, func() error {
 		d.emit(s.Machine, Build, Started, "on "+name)
 		opened := false
 		try := func() error {

@@ -23,7 +23,7 @@ var errStalled = errors.New("nothing moves any more")
 // copy brings the system into the machine's store.
 func (w *way) copy(ctx context.Context) error {
 	d, s := w.d, w.s
-	return d.during(ctx, Copy, func() error {
+	return d.duringOf(ctx, Copy, s.Wave, func() error {
 		d.emit(s.Machine, Copy, Started, "")
 		var note string
 		try := func() (err error) { note, err = w.tryCopy(ctx); return err }

@@ -160,7 +160,7 @@ const (
 // between a plan and its run; Close ends them.
 type Deployer struct {
 	o      Options
-	limits map[Phase]chan struct{}
+	limits map[Phase]*places
 
 	mu       sync.Mutex // guards targets and builders
 	targets  map[string]Target
@@ -191,11 +191,9 @@ func New(o Options) *Deployer {
 	}
 	return &Deployer{
 		o: o,
-		limits: map[Phase]chan struct{}{
-			Reach:    make(chan struct{}, o.Limits.Reach),
-			Build:    make(chan struct{}, o.Limits.Build),
-			Copy:     make(chan struct{}, o.Limits.Copy),
-			Activate: make(chan struct{}, o.Limits.Activate),
+		limits: map[Phase]*places{
+			Reach: newPlaces(o.Limits.Reach), Build: newPlaces(o.Limits.Build),
+			Copy: newPlaces(o.Limits.Copy), Activate: newPlaces(o.Limits.Activate),
 		},
 		targets: map[string]Target{}, builders: map[string]*builder{},
 	}
@@ -266,27 +264,32 @@ func (d *Deployer) target(machine string, class flake.Class, address string) (Ta
 	return t, nil
 }
 
-// each runs do for every element at once and waits for all.
+// each runs do for every element at once and waits for all. They begin in order.
 func each[T any](list []T, do func(i int, item T)) {
 	var wg sync.WaitGroup
 	for i, item := range list {
 		wg.Go(func() { do(i, item) })
+		runtime.Gosched() // or the last would be the first
 	}
 	wg.Wait()
 }
 
 // during runs do while holding a place in a phase that has a limit.
 func (d *Deployer) during(ctx context.Context, phase Phase, do func() error) error {
+	return d.duringOf(ctx, phase, 0, do)
+}
+
+// duringOf is during for a machine of a wave, before which those of lower waves get
+// a place.
+func (d *Deployer) duringOf(ctx context.Context, phase Phase, wave int, do func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if limit, ok := d.limits[phase]; ok {
-		select {
-		case limit <- struct{}{}:
-			defer func() { <-limit }()
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := limit.take(ctx, wave); err != nil {
+			return err
 		}
+		defer limit.give()
 	}
 	err := do()
 	if err != nil && ctx.Err() != nil {

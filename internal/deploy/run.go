@@ -1,9 +1,11 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +21,8 @@ func (d *Deployer) Update(ctx context.Context, machines []Machine) *Summary {
 // run has every machine go its way, and tells how each ended; ended are the
 // results of those that were at their end before.
 func (d *Deployer) run(machines []Machine, ended []Result, travel func(*way) Result) *Summary {
+	machines = slices.Clone(machines)
+	slices.SortStableFunc(machines, func(a, b Machine) int { return cmp.Compare(a.Wave, b.Wave) })
 	turns := newSchedule(machines, d.o.Batches, d.o.StopAfter)
 	for _, r := range ended {
 		if r.bad() {
