@@ -38,7 +38,7 @@ func (d *Deployer) newActivation(s Step) (Activation, error) {
 	return Activation{
 		ID:    newName(d.o.Now(), d.o.Random),
 		Class: s.Class, Out: s.Wanted.OutPath, Found: s.Now.System, Goal: s.Goal, Generation: s.Generation, Owner: d.o.Owner, Token: hex.EncodeToString(token[:]),
-		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm + s.health.Longest(), Health: s.health, Secrets: s.secretFiles(),
+		Limit: d.o.Timeouts.Activate, Window: d.o.Timeouts.Confirm + longestChecks(s.health), Health: s.health, Secrets: s.secretFiles(),
 	}, nil
 }
 
@@ -112,9 +112,10 @@ func (f *follower) begin(ctx context.Context, a Activation) error {
 	return nil
 }
 
-// isLost tells that an error is about the connection, not about the machine.
+// isLost tells that an error is about the connection, not about the machine: it
+// broke, or says nothing any more.
 func isLost(err error) bool {
-	return errors.Is(err, ssh.ErrConnectionLost) || errors.Is(err, ssh.ErrClosed) || errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(err, ssh.ErrConnectionLost) || errors.Is(err, ssh.ErrClosed) || errors.Is(err, ssh.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // again connects again after a loss. It gives an error that says that the

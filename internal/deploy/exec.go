@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -135,6 +137,8 @@ func (r *Ran) ended(ctx context.Context, c Command, err error) {
 		r.State, r.Message = Interrupted, "interrupted; the command may still run there"
 	case errors.Is(err, context.DeadlineExceeded):
 		r.State, r.Message = Unknown, fmt.Sprintf("the command did not end within %s; it may still run there", c.Timeout)
+	case errors.Is(err, ssh.ErrClosed), errors.Is(err, ssh.ErrTimeout) && !errors.Is(err, ssh.ErrConnectionLost):
+		r.Message = "it was not run: " + r.Message
 	case isLost(err):
 		r.State, r.Message = Unknown, "whether the command ended is not known: "+err.Error()
 	}
@@ -190,27 +194,9 @@ func (t *rootTarget) Exec(ctx context.Context, args []string, _ bool, stdout, st
 // and the end of ctx does.
 func runHere(ctx context.Context, prefix, command []string, stdout, stderr io.Writer) error {
 	command = slices.Concat(prefix, command)
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	kill := func(s syscall.Signal) error {
-		err := syscall.Kill(-cmd.Process.Pid, s)
-		if errors.Is(err, syscall.EPERM) { // it is root's
-			name := strings.TrimPrefix(unix.SignalName(s), "SIG")
-			return exec.Command(prefix[0], append(prefix[1:len(prefix):len(prefix)], "kill", "-s", name, "--", strconv.Itoa(-cmd.Process.Pid))...).Run()
-		}
-		return err
-	}
-	var last *time.Timer
-	cmd.Cancel = func() error {
-		last = time.AfterFunc(killAfter, func() { _ = kill(syscall.SIGKILL) })
-		return kill(syscall.SIGTERM)
-	}
-	cmd.WaitDelay = 2 * killAfter
-	err := cmd.Run()
-	if last != nil {
-		last.Stop()
-	}
+	err := runBounded(ctx, cmd)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -222,6 +208,70 @@ func runHere(ctx context.Context, prefix, command []string, stdout, stderr io.Wr
 		return &exitError{128 + int(status.Signal()), strings.TrimPrefix(unix.SignalName(status.Signal()), "SIG")}
 	}
 	return &exitError{code: exit.ExitCode()}
+}
+
+// runBounded runs a program in a process group of its own, which is ended with ctx.
+// One that is root's, behind sudo, may not be ours to end: it is waited for no longer,
+// and what it prints from then on is lost.
+func runBounded(ctx context.Context, cmd *exec.Cmd) error {
+	stdout, stderr := &untilClosed{w: cmp.Or(cmd.Stdout, io.Discard)}, &untilClosed{w: cmp.Or(cmd.Stderr, io.Discard)}
+	defer stdout.close()
+	defer stderr.close()
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = killAfter // for what it leaves behind
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	kill := func(s syscall.Signal) {
+		if group := -cmd.Process.Pid; errors.Is(syscall.Kill(group, s), syscall.EPERM) {
+			name := strings.TrimPrefix(unix.SignalName(s), "SIG")
+			_ = exec.Command("sudo", "-n", "--", "kill", "-s", name, "--", strconv.Itoa(group)).Run()
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	for _, last := range []struct {
+		signal syscall.Signal
+		wait   time.Duration
+	}{{syscall.SIGTERM, killAfter}, {syscall.SIGKILL, 2 * killAfter}} {
+		kill(last.signal)
+		select {
+		case err := <-ended:
+			return cmp.Or(err, ctx.Err())
+		case <-time.After(last.wait):
+		}
+	}
+	return ctx.Err()
+}
+
+// untilClosed passes on what is written until it is closed.
+type untilClosed struct {
+	mu sync.Mutex
+	w  io.Writer // nil once it is
+}
+
+func (u *untilClosed) Write(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.w == nil {
+		return 0, io.ErrClosedPipe
+	}
+	return u.w.Write(p)
+}
+
+func (u *untilClosed) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.w = nil
 }
 
 // killAfter is the time from SIGTERM to SIGKILL.

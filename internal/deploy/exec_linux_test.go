@@ -181,3 +181,23 @@ func TestExecInterrupted(t *testing.T) {
 		}
 	}
 }
+
+// A command is not said to have run perhaps where its connection was lost before.
+func TestExecNotRun(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	h := testhost.Light(t, n, testhost.Options{Name: "one"})
+	o := sshOptions(newNix(t), &recorder{}, n)
+	dial := o.Dial
+	o.Dial = func(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
+		conn, err := dial(ctx, machine, host)
+		if err == nil {
+			must(t, h.KillSSHD())
+			<-conn.Done()
+		}
+		return conn, err
+	}
+	ran, _ := execOn(t, o, deploy.Command{Args: []string{"touch", "/ran"}}, deploy.Machine{Name: "one", Class: flake.NixOS, Address: "ssh://one"})
+	if r := ran["one"]; r.State != deploy.Failed || !strings.HasPrefix(r.Message, "it was not run: ") || hostFile(h, "/ran") {
+		t.Errorf("%s: %s; it ran: %t", r.State, r.Message, hostFile(h, "/ran"))
+	}
+}

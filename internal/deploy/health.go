@@ -50,10 +50,11 @@ func (f *follower) checkHealth(ctx context.Context) error {
 	defer cancel()
 	names := sortedKeys(f.health.Checks)
 	errs := make([]error, len(names))
+	commands := newPlaces(checksAtOnce)
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
-			errs[i] = f.tryCheck(ctx, name, f.health.Checks[name])
+			errs[i] = f.tryCheck(ctx, commands, name, f.health.Checks[name])
 			if isLost(errs[i]) {
 				cancel()
 			}
@@ -74,13 +75,43 @@ func (f *follower) checkHealth(ctx context.Context) error {
 	return nil
 }
 
+// checksAtOnce is how many checks run a program on the machine at once: a
+// connection has only so many sessions, and waiting for one is none of the program's
+// time.
+const checksAtOnce = 6
+
+// runsProgram tells that a check runs a program on the machine.
+func runsProgram(c *flake.HealthCheck) bool { return c.Command != "" || len(c.Units) > 0 }
+
+// longestChecks is how long all checks may take.
+func longestChecks(h *flake.Health) time.Duration {
+	programs := 0
+	if h != nil {
+		for _, c := range h.Checks {
+			if runsProgram(c) {
+				programs++
+			}
+		}
+	}
+	rounds := max(1, (programs+checksAtOnce-1)/checksAtOnce)
+	return time.Duration(rounds) * h.Longest()
+}
+
 // tryCheck tries one check until it succeeds.
-func (f *follower) tryCheck(ctx context.Context, name string, c *flake.HealthCheck) error {
+func (f *follower) tryCheck(ctx context.Context, commands *places, name string, c *flake.HealthCheck) error {
 	for try := 1; ; try++ {
+		if runsProgram(c) {
+			if err := commands.take(ctx, 0); err != nil {
+				return fmt.Errorf("check %s: %w", name, context.Cause(ctx))
+			}
+		}
 		bounded, cancel := context.WithTimeout(ctx, time.Duration(max(1, c.Timeout))*time.Second)
 		err := f.check(bounded, c)
 		late := bounded.Err() != nil && ctx.Err() == nil
 		cancel()
+		if runsProgram(c) {
+			commands.give()
+		}
 		switch {
 		case err == nil:
 			return nil

@@ -47,6 +47,16 @@ func TestHealth(t *testing.T) {
 				return checks{"web": quick(flake.HealthCheck{HTTP: "http://127.0.0.1:8080/health", Attempts: 20, Period: 1})}
 			},
 		},
+		{ // more than a connection has sessions, each with its own time
+			name: "many", state: deploy.Done,
+			checks: func(string) checks {
+				many := checks{}
+				for i := range 10 {
+					many[fmt.Sprint(i)] = quick(flake.HealthCheck{Command: "sleep 3"})
+				}
+				return many
+			},
+		},
 		{
 			name: "command", state: deploy.RolledBack, texts: []string{"the health check command failed after 2 tries: no ink; ********", "back on generation 1"},
 			checks: func(string) checks {

@@ -2,12 +2,16 @@ package deploy_test
 
 import (
 	"context"
+	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/flake"
+	"github.com/crs58/fleet/internal/ssh"
 	"github.com/crs58/fleet/internal/testhost"
 )
 
@@ -96,4 +100,35 @@ func TestLinkCut(t *testing.T) {
 			})
 		}
 	})
+}
+
+// A link that stalls while the new system is looked at, and is back when the machine
+// is to be told, decides nothing about it.
+func TestLinkStalls(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	h := testhost.Light(t, n, testhost.Options{Name: "stalls"})
+	x := newNix(t)
+	leavesNothing(t, x, h)
+	tops := flakeOf(t, x, map[string]system{"first": {version: "1"}, "second": {version: "2"}})
+	var confirms atomic.Int32
+	o := sshOptions(x, &recorder{hook: func(e deploy.Event) {
+		if e.Phase == deploy.Confirm && e.State == deploy.Started {
+			confirms.Add(1)
+		}
+	}}, n)
+	var once sync.Once
+	o.Dial = func(ctx context.Context, _ string, host ssh.Target) (*ssh.Conn, error) {
+		conn, err := ssh.Dial(ctx, ssh.Config{Target: host, Env: append(os.Environ(), "TMPDIR="+x.tmp), File: n.SSHConfig, SessionTimeout: 2 * time.Second})
+		if err == nil && confirms.Load() == 2 { // of the second system
+			once.Do(func() {
+				must(t, h.LinkDown())
+				time.AfterFunc(3*time.Second, func() { must(t, h.LinkUp()) })
+			})
+		}
+		return conn, err
+	}
+	for _, name := range []string{"first", "second"} {
+		wantState(t, newDeployer(t, o).Update(t.Context(), []deploy.Machine{machine("stalls", flake.NixOS, "ssh://stalls", tops[name])}), "stalls", deploy.Done)
+	}
+	wantSystem(t, h, tops["second"].OutPath, "system-2-link", "2")
 }

@@ -9,8 +9,6 @@ import (
 	"net"
 	"os/exec"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/crs58/fleet/internal/flake"
 )
@@ -108,6 +106,15 @@ func (t *localTarget) run(ctx context.Context, script string, stdin io.Reader, s
 	return t.execute(ctx, command, stdin, stdout)
 }
 
+// askForRoot has the user give their password where that is needed, before any bound
+// on what is done with it: typing takes its time.
+func askForRoot(ctx context.Context, t Target) error {
+	if here, ok := t.(*localTarget); ok && !here.root {
+		return here.elevate(ctx)
+	}
+	return nil
+}
+
 // elevate lets sudo ask for a password, at the terminal, unless it knows it: it
 // forgets it after a while.
 func (t *localTarget) elevate(ctx context.Context) error {
@@ -130,11 +137,9 @@ func (t *localTarget) elevate(ctx context.Context) error {
 // terminal does not reach.
 func (t *localTarget) execute(ctx context.Context, command []string, stdin io.Reader, stdout io.Writer) error {
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = 5 * time.Second
-	err := cmd.Run()
+	err := runBounded(ctx, cmd)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {
 		return &scriptError{code: exit.ExitCode(), said: firstLine(said.String())}

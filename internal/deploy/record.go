@@ -32,6 +32,7 @@ type Record struct {
 	mu   sync.Mutex
 	file *os.File
 	logs map[string]*machineLog // nil for one that cannot be written
+	torn bool                   // the last line may be a part of one
 	err  error                  // why the record is not complete
 }
 
@@ -405,7 +406,12 @@ func (r *Record) append(e entry, durable bool) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, err := r.file.Write(line.Bytes())
+	text := line.Bytes()
+	if r.torn { // by a full disk, say
+		text = append([]byte("\n"), text...)
+	}
+	_, err := r.file.Write(text)
+	r.torn = err != nil
 	if err == nil && durable {
 		err = r.file.Sync()
 	}

@@ -256,3 +256,31 @@ func FuzzParseHistory(f *testing.F) {
 		}
 	})
 }
+
+// A line that a full disk has torn does not take the next one with it.
+func TestRecordTorn(t *testing.T) {
+	folder := t.TempDir()
+	r := newRecord(t, folder, "20260102-a", "m")
+	if _, err := r.file.WriteString(`{"event":{"machine":"m","pha`); err != nil {
+		t.Fatal(err)
+	}
+	good := r.file
+	var err error
+	if r.file, err = os.Open("/dev/full"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.append(entry{Event: &Event{Machine: "m"}}, false); err == nil {
+		t.Error("it was written")
+	}
+	r.file.Close()
+	r.file = good
+	if err := r.append(entry{Begun: &Begun{Machine: "m", ID: "1"}}, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(recordStart); err == nil {
+		t.Error("the record is said to be complete")
+	}
+	if h, err := ReadRecord(folder, "20260102-a"); err != nil || h.Begun["m"].ID != "1" {
+		t.Errorf("%+v, %v", h, err)
+	}
+}

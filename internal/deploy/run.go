@@ -193,6 +193,9 @@ func (w *way) take(ctx context.Context) error {
 
 // claim takes the machine for this run, anew if it has it already.
 func (w *way) claim(ctx context.Context) error {
+	if err := askForRoot(ctx, w.t); err != nil {
+		return err
+	}
 	bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
 	lease, err := w.t.Claim(bounded, w.d.o.Run, w.d.o.Owner, w.s.Wanted.OutPath)
@@ -271,8 +274,11 @@ func (w *way) settle(ctx context.Context) error {
 	}
 	// It goes back, and nobody confirms it.
 	f := &follower{d: d, s: w.s, t: w.t, id: under.ID, judged: true, window: d.o.Timeouts.Confirm, limit: d.o.Timeouts.Activate}
-	if r := f.follow(ctx, Result{}); errors.Is(r.Err, ErrUnknown) {
+	if r := f.follow(context.WithoutCancel(ctx), Result{}); errors.Is(r.Err, ErrUnknown) {
 		return r.Err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	now, err := w.look(ctx)
 	if err != nil {

@@ -219,6 +219,9 @@ func compareFiles(ctx context.Context, t Target, files []UploadedFile) error {
 	for _, f := range files {
 		names = append(names, f.Path)
 	}
+	if err := askForRoot(ctx, t); err != nil {
+		return err
+	}
 	looking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	found, err := t.Holds(looking, names[0], names[1:])
