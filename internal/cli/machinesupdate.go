@@ -469,12 +469,13 @@ func (s *session) showPlan(ctx context.Context, p *progress, o deploy.Options, m
 
 // unmadeOf names the secrets of a machine that have no value yet.
 func (s *session) unmadeOf(machine string, details *flake.Details) ([]string, error) {
-	layout, err := s.layout(nil, nil)
+	machines := map[string]*flake.Details{machine: details}
+	layout, err := s.layout(machines, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer layout.Close()
-	f := &vars.Fleet{Layout: layout, Machines: map[string]*flake.Details{machine: details}}
+	f := &vars.Fleet{Layout: layout, Machines: machines}
 	_, unmade, err := f.Deployed(machine)
 	return unmade, err
 }
