@@ -136,7 +136,17 @@ func (s *session) selection(args []string, all bool) ([]string, error) {
 	if len(args) == 0 {
 		return nil, &codeError{exitUsage, errors.New("no machine is named: name some, or say --all")}
 	}
-	return inventory.Select(&s.fleet.Inventory, args...)
+	return selected(&s.fleet.Inventory, args)
+}
+
+// selected are the machines that a selection names. One that means nothing is
+// wrong usage; one that only finds nothing is right and has failed.
+func selected(inv *flake.Inventory, args []string) ([]string, error) {
+	names, err := inventory.Select(inv, args...)
+	if err != nil && !errors.Is(err, inventory.ErrEmpty) {
+		return nil, &codeError{exitUsage, err}
+	}
+	return names, err
 }
 
 // evaluation is a command's machines, evaluated.

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/crs58/fleet/internal/flake"
-	"github.com/crs58/fleet/internal/inventory"
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/vars"
 )
@@ -58,7 +57,7 @@ func (a *App) fromFiles(ctx context.Context, args []string, answer func(*offline
 	}
 	all := len(names)
 	if len(args) > 0 {
-		if names, err = inventory.Select(inv, args...); err != nil {
+		if names, err = selected(inv, args); err != nil {
 			return err
 		}
 	}
