@@ -59,6 +59,9 @@ func TestCommandTree(t *testing.T) {
 		if cmd.HasParent() && cmd.Parent().HasAlias("") {
 			t.Errorf("%s: empty alias", path)
 		}
+		if strings.Contains(cmd.Use, "[SELECTION...]") && cmd.Flags().Lookup("all") == nil {
+			t.Errorf("%s: it takes a selection and no --all", path)
+		}
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Usage == "" {
 				t.Errorf("%s --%s: no usage", path, f.Name)
