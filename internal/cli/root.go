@@ -12,6 +12,7 @@ import (
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // App is what the program knows of the world: everything that a test replaces.
@@ -59,6 +60,9 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 		Args:          onlyCommands,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noEmptyFlags(cmd); err != nil {
+				return err
+			}
 			return app.configure(cmd)
 		},
 	}
@@ -78,6 +82,18 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 	)
 	completeFlags(root)
 	return root
+}
+
+// noEmptyFlags refuses a flag that is given and empty: a shell's variable that is
+// not set, and the command would do something else than was meant.
+func noEmptyFlags(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		kind, value := f.Value.Type(), f.Value.String()
+		if kind == "string" && value == "" || kind == "stringSlice" && value == "[]" {
+			err = usageError(cmd, fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name))
+		}
+	})
+	return err
 }
 
 // configure reads the settings, from fleet.yaml beside the flake among others.

@@ -89,6 +89,11 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"version", "--frobnicate"}, 2, "unknown flag: --frobnicate\nsee `fleet version --help`"},
 		{[]string{"version", "extra"}, 2, "see `fleet version --help`"},
 		{[]string{"machines", "list", "--jobs", "many"}, 2, "invalid argument"},
+		{[]string{"machines", "update", "one", "--target-host", ""}, 2, "--target-host is empty: give it a value, or leave it out\nsee `fleet machines update --help`"},
+		{[]string{"machines", "update", "one", "--build-host="}, 2, "--build-host is empty"},
+		{[]string{"machines", "update", "--resume", ""}, 2, "--resume is empty"},
+		{[]string{"vars", "generate", "one", "-g", ""}, 2, "--generator is empty"},
+		{[]string{"machines", "list", "--flake", ""}, 2, "--flake is empty"},
 		{[]string{"machines", "list"}, 1, "fleet init"},
 		{[]string{"machines", "list", "--flake", "/nonexistent"}, 1, "there is no flake.nix"},
 	} {
