@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,9 @@ and variables name a shell. It gets no input.`,
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.ArbitraryArgs,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if cmd.ArgsLenAtDash() < len(args) { // the command's own arguments
+			// The command and its own arguments. cmd.ArgsLenAtDash does not tell: cobra
+			// adds a -- of its own.
+			if slices.Contains(a.args[:len(a.args)-1], "--") {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			return a.completeMachines(cmd, args, word)

@@ -32,6 +32,7 @@ type App struct {
 	Root bool
 
 	config *config.Config // set before a command runs
+	args   []string       // the command line, which completions look at
 }
 
 // The groups that commands are listed in.
@@ -114,6 +115,7 @@ func (a *App) configure(cmd *cobra.Command) error {
 
 // Main runs fleet with args and returns its exit code.
 func Main(ctx context.Context, app *App, args []string) int {
+	app.args = args
 	root := NewRoot(app)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
