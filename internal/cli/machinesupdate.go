@@ -72,6 +72,9 @@ Each run is recorded. What a run whose driver died has begun can be followed wit
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.canDraw(o.page); err != nil {
+				return err
+			}
 			if o.resume != "" {
 				if len(args) > 0 {
 					return &codeError{exitUsage, errors.New("--resume goes on with the machines of its run: name none")}
