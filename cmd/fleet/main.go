@@ -40,6 +40,8 @@ func run() int {
 		streams.Interject("stopping; press Ctrl-C again to leave at once")
 		cancel()
 		<-signals
+		// Not waited for: whoever holds the streams may be what hangs.
+		go streams.Interject("left at once; `fleet machines runs` tells how deploys stand")
 		time.Sleep(lastWords)
 		os.Exit(130)
 	}()

@@ -23,9 +23,15 @@ type choice struct {
 
 // flags declares those of a choice.
 func (c *choice) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&c.all, "all", false, "all machines")
+	allFlag(cmd, &c.all)
 	c.targetHostFlag(cmd)
 	cmd.Flags().BoolVar(&c.skipUnreachable, "skip-unreachable", false, "skip a machine at which nobody answers, such as a laptop that is away: that is no failure")
+}
+
+// allFlag declares --all, also for a command that is for all machines anyway when
+// none is named.
+func allFlag(cmd *cobra.Command, all *bool) {
+	cmd.Flags().BoolVar(all, "all", false, "all machines")
 }
 
 func (c *choice) targetHostFlag(cmd *cobra.Command) {

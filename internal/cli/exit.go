@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -127,6 +128,17 @@ func isCobraUsage(err error) bool {
 	return false
 }
 
+// exclusive is what cobra says of flags that exclude each other.
+var exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
+
+// ours puts an error of cobra into our words where its own are hard to read.
+func ours(err error) error {
+	if set := exclusive.FindStringSubmatch(err.Error()); set != nil {
+		return fmt.Errorf("--%s cannot be used together", strings.ReplaceAll(set[1], " ", " and --"))
+	}
+	return err
+}
+
 // report prints an error, on standard error, whatever happened to standard output.
 // Of several errors each is printed for itself.
 func report(app *App, cmd *cobra.Command, err error) {
@@ -143,8 +155,8 @@ func report(app *App, cmd *cobra.Command, err error) {
 	if errors.Is(err, context.Canceled) {
 		err = interruption(err)
 	}
-	if isCobraUsage(err) && cmd != nil {
-		err = usageError(cmd, err)
+	if coded == nil && isCobraUsage(err) && cmd != nil {
+		err = usageError(cmd, ours(err))
 	}
 	app.Streams.Problem(err)
 }

@@ -27,7 +27,7 @@ func (a *App) machinesCmd() *cobra.Command {
 }
 
 func (a *App) machinesListCmd() *cobra.Command {
-	var bare bool
+	var all, bare bool
 	cmd := &cobra.Command{
 		Use:   "list [SELECTION...]",
 		Short: "List machines",
@@ -42,7 +42,7 @@ func (a *App) machinesListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			names, err := s.selection(args, len(args) == 0)
+			names, err := s.selection(args, all || len(args) == 0)
 			if err != nil {
 				return err
 			}
@@ -59,6 +59,7 @@ func (a *App) machinesListCmd() *cobra.Command {
 			return a.writeJSON(machines)
 		},
 	}
+	allFlag(cmd, &all)
 	namesFlag(cmd, &bare)
 	return cmd
 }

@@ -36,7 +36,7 @@ Where an update would build them, be it on a build host, they are built by
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&all, "all", false, "all machines")
+	allFlag(cmd, &all)
 	flags.StringVar(&how.OutLink, "out-link", "", "make links to the systems that keep them from the garbage collector: `PATH`-MACHINE, such as result-cinnabar")
 	flags.BoolVar(&how.EvalOnly, "eval-only", false, "only evaluate, and print the derivations")
 	flags.BoolVarP(&how.DryRun, "dry-run", "n", false, "print what would be built and fetched and do nothing")

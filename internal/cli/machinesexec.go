@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +38,9 @@ and variables name a shell. It gets no input.`,
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.ArbitraryArgs,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-			if cmd.ArgsLenAtDash() < len(args) { // the command's own arguments
+			// The command and its own arguments. cmd.ArgsLenAtDash does not tell: cobra
+			// adds a -- of its own.
+			if slices.Contains(a.args[:len(a.args)-1], "--") {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
 			return a.completeMachines(cmd, args, word)
@@ -72,7 +76,9 @@ type executed struct {
 
 func (s *session) exec(ctx context.Context, machines []deploy.Machine, args []string, o execOptions) error {
 	p := s.progress()
-	out := &machineOutput{s: s, blocks: map[string]*strings.Builder{}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := &machineOutput{s: s, blocks: map[string]*strings.Builder{}, stop: cancel}
 	for _, m := range machines {
 		out.pad = max(out.pad, len(m.Name))
 	}
@@ -91,7 +97,7 @@ func (s *session) exec(ctx context.Context, machines []deploy.Machine, args []st
 	show := out.line
 	switch {
 	case s.config.JSON:
-		show = func(l deploy.Line) { s.event(l) }
+		show = func(l deploy.Line) { out.note(s.line("event", l)) }
 	case o.blocks:
 		show = out.keep
 	}
@@ -102,13 +108,14 @@ func (s *session) exec(ctx context.Context, machines []deploy.Machine, args []st
 		summary.Results = append(summary.Results, r.Result)
 	}
 	if s.config.JSON {
-		return errors.Join(s.result(executed{list}), exit(summary.ExitCode()))
+		out.note(s.result(executed{list}))
+		return cmp.Or(out.err, exit(summary.ExitCode()))
 	}
 	s.sayProblems(summary)
 	if len(list) > 1 {
 		s.Streams.Say("%s", summary.Text())
 	}
-	return errors.Join(out.err, exit(summary.ExitCode()))
+	return cmp.Or(out.err, exit(summary.ExitCode()))
 }
 
 // machineOutput prints what machines print, each line or each machine for itself.
@@ -116,7 +123,9 @@ type machineOutput struct {
 	s      *session
 	pad    int // the width of the longest name
 	blocks map[string]*strings.Builder
-	err    error // of standard output
+	// stop ends the commands: of what they go on to print nobody would read a word.
+	stop func()
+	err  error // that output cannot be written
 }
 
 // line prints a line behind its machine's name, on the stream that it came from.
@@ -161,7 +170,13 @@ func (o *machineOutput) print(stream deploy.Stream, text string) {
 	if stream == deploy.Stderr {
 		to = o.s.Streams.Err
 	}
-	if err := o.s.Streams.Print(to, text); o.err == nil {
-		o.err = err
+	o.note(o.s.Streams.Print(to, text))
+}
+
+// note has the first error of writing end what there is to write of.
+func (o *machineOutput) note(err error) {
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("print what the command printed: %w", err)
+		o.stop()
 	}
 }

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/crs58/fleet/internal/deploy"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func (a *App) machinesRunsCmd() *cobra.Command {
@@ -173,6 +176,28 @@ func runTable(a *App, t *deploy.Timeline) *term.Table {
 		table.Add(row...)
 	}
 	return table
+}
+
+// canDraw refuses a page, if one is wished for, that could not be written when its
+// run has ended.
+func (a *App) canDraw(page string) error {
+	if page == "" {
+		return nil
+	}
+	file := a.path(page)
+	info, err := os.Stat(file)
+	switch {
+	case err == nil && info.IsDir():
+		err = syscall.EISDIR
+	case err == nil:
+		err = unix.Access(file, unix.W_OK)
+	case errors.Is(err, fs.ErrNotExist):
+		err = unix.Access(filepath.Dir(file), unix.W_OK)
+	}
+	if err != nil {
+		return fmt.Errorf("--html: %s could not be written: %w", page, err)
+	}
+	return nil
 }
 
 // drawRun writes the page of a run that has ended, if one is wished for; how the

@@ -75,6 +75,9 @@ since, and counts the failures of before: --max-failures lets more machines fail
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.canDraw(o.page); err != nil {
+				return err
+			}
 			if o.resume != "" {
 				if len(args) > 0 {
 					return &codeError{exitUsage, errors.New("--resume goes on with the machines of its run: name none")}
@@ -108,7 +111,7 @@ since, and counts the failures of before: --max-failures lets more machines fail
 	_ = cmd.RegisterFlagCompletionFunc("goal", cobra.FixedCompletions(goals(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("batch", cobra.FixedCompletions([]string{"1,25%,rest"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("role-order", a.completeRoleList)
-	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeRuns)
+	_ = cmd.RegisterFlagCompletionFunc("resume", a.completeResumable)
 	return cmd
 }
 
@@ -338,6 +341,15 @@ func (a *App) completeRuns(cmd *cobra.Command, _ []string, _ string) ([]string, 
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return deploy.Runs(a.runs()), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}
+
+// completeResumable offers the runs that can be gone on with.
+func (a *App) completeResumable(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	names, directive := a.completeRuns(cmd, args, begun)
+	return slices.DeleteFunc(names, func(name string) bool {
+		history, err := deploy.ReadRecord(a.runs(), name)
+		return err == nil && history.Settings.Rollback
+	}), directive
 }
 
 // thisMachine is the machine that this computer is.

@@ -12,6 +12,7 @@ import (
 	"github.com/crs58/fleet/internal/flake"
 	"github.com/crs58/fleet/internal/term"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // App is what the program knows of the world: everything that a test replaces.
@@ -31,6 +32,7 @@ type App struct {
 	Root bool
 
 	config *config.Config // set before a command runs
+	args   []string       // the command line, which completions look at
 }
 
 // The groups that commands are listed in.
@@ -59,6 +61,9 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 		Args:          onlyCommands,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noEmptyFlags(cmd); err != nil {
+				return err
+			}
 			return app.configure(cmd)
 		},
 	}
@@ -80,6 +85,18 @@ class:darwin, role:instance/role, joined with & | ! and parentheses.`,
 	return root
 }
 
+// noEmptyFlags refuses a flag that is given and empty: a shell's variable that is
+// not set, and the command would do something else than was meant.
+func noEmptyFlags(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		kind, value := f.Value.Type(), f.Value.String()
+		if kind == "string" && value == "" || kind == "stringSlice" && value == "[]" {
+			err = usageError(cmd, fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name))
+		}
+	})
+	return err
+}
+
 // configure reads the settings, from fleet.yaml beside the flake among others.
 func (a *App) configure(cmd *cobra.Command) error {
 	given, _ := cmd.Flags().GetString("flake")
@@ -98,6 +115,7 @@ func (a *App) configure(cmd *cobra.Command) error {
 
 // Main runs fleet with args and returns its exit code.
 func Main(ctx context.Context, app *App, args []string) int {
+	app.args = args
 	root := NewRoot(app)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -127,16 +127,25 @@ func (a *App) nixEvent(e nix.Event) {
 
 // selection resolves a command's machines: its arguments, or all with --all.
 func (s *session) selection(args []string, all bool) ([]string, error) {
-	if all {
-		if len(args) > 0 {
-			return nil, &codeError{exitUsage, errors.New("--all and a selection exclude each other")}
-		}
-		return inventory.All(&s.fleet.Inventory), nil
-	}
-	if len(args) == 0 {
+	return selected(&s.fleet.Inventory, args, all)
+}
+
+// selected is selection from some other inventory. What means nothing is wrong
+// usage; what only finds nothing is right and has failed.
+func selected(inv *flake.Inventory, args []string, all bool) ([]string, error) {
+	switch {
+	case all && len(args) > 0:
+		return nil, &codeError{exitUsage, errors.New("--all and a selection exclude each other")}
+	case all:
+		return inventory.All(inv), nil
+	case len(args) == 0:
 		return nil, &codeError{exitUsage, errors.New("no machine is named: name some, or say --all")}
 	}
-	return inventory.Select(&s.fleet.Inventory, args...)
+	names, err := inventory.Select(inv, args...)
+	if err != nil && !errors.Is(err, inventory.ErrEmpty) {
+		return nil, &codeError{exitUsage, err}
+	}
+	return names, err
 }
 
 // evaluation is a command's machines, evaluated.

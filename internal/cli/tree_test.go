@@ -59,6 +59,9 @@ func TestCommandTree(t *testing.T) {
 		if cmd.HasParent() && cmd.Parent().HasAlias("") {
 			t.Errorf("%s: empty alias", path)
 		}
+		if strings.Contains(cmd.Use, "[SELECTION...]") && cmd.Flags().Lookup("all") == nil {
+			t.Errorf("%s: it takes a selection and no --all", path)
+		}
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Usage == "" {
 				t.Errorf("%s --%s: no usage", path, f.Name)
@@ -85,7 +88,14 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"verson"}, 2, "fleet has no command verson, did you mean version?\nsee `fleet --help`"},
 		{[]string{"version", "--frobnicate"}, 2, "unknown flag: --frobnicate\nsee `fleet version --help`"},
 		{[]string{"version", "extra"}, 2, "see `fleet version --help`"},
+		{[]string{"machines", "update", "one", "--build-host", "two", "--build-on-target"}, 2, "error: --build-host and --build-on-target cannot be used together\nsee"},
+		{[]string{"machines", "build", "one", "--eval-only", "--dry-run", "--out-link=x"}, 2, "error: --dry-run and --eval-only and --out-link cannot be used together\nsee"},
 		{[]string{"machines", "list", "--jobs", "many"}, 2, "invalid argument"},
+		{[]string{"machines", "update", "one", "--target-host", ""}, 2, "--target-host is empty: give it a value, or leave it out\nsee `fleet machines update --help`"},
+		{[]string{"machines", "update", "one", "--build-host="}, 2, "--build-host is empty"},
+		{[]string{"machines", "update", "--resume", ""}, 2, "--resume is empty"},
+		{[]string{"vars", "generate", "one", "-g", ""}, 2, "--generator is empty"},
+		{[]string{"machines", "list", "--flake", ""}, 2, "--flake is empty"},
 		{[]string{"machines", "list"}, 1, "fleet init"},
 		{[]string{"machines", "list", "--flake", "/nonexistent"}, 1, "there is no flake.nix"},
 	} {
@@ -96,6 +106,9 @@ func TestExitCodes(t *testing.T) {
 			}
 			if !strings.Contains(stderr.String(), tt.err) {
 				t.Errorf("stderr %q does not contain %q", stderr, tt.err)
+			}
+			if strings.Count(stderr.String(), "--help") > 1 {
+				t.Errorf("stderr %q tells twice where there is help", stderr)
 			}
 		})
 	}

@@ -58,7 +58,7 @@ func (s *session) values(ctx context.Context, details map[string]*flake.Details)
 }
 
 func (a *App) varsListCmd() *cobra.Command {
-	var fromFiles, plain bool
+	var all, fromFiles, plain bool
 	cmd := &cobra.Command{
 		Use:   "list [SELECTION...]",
 		Short: "Show which values exist and who can read them",
@@ -73,9 +73,9 @@ func (a *App) varsListCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if fromFiles {
-				return a.fromFiles(ctx, args, (*offline).list)
+				return a.fromFiles(ctx, args, all, (*offline).list)
 			}
-			s, err := a.evaluate(ctx, args, len(args) == 0, false)
+			s, err := a.evaluate(ctx, args, all || len(args) == 0, false)
 			if err != nil {
 				return err
 			}
@@ -85,6 +85,7 @@ func (a *App) varsListCmd() *cobra.Command {
 			return s.listVars(ctx, s.evaluated)
 		},
 	}
+	allFlag(cmd, &all)
 	cmd.Flags().BoolVar(&plain, "plain", false, "print the public values of one machine too, in lines GENERATOR/FILE: VALUE, as clan vars list does")
 	cmd.Flags().BoolVar(&fromFiles, "offline", false, "tell from the files alone, without evaluating")
 	cmd.MarkFlagsMutuallyExclusive("plain", "offline")

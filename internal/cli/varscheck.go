@@ -14,7 +14,7 @@ import (
 )
 
 func (a *App) varsCheckCmd() *cobra.Command {
-	var remote, fromFiles bool
+	var all, remote, fromFiles bool
 	cmd := &cobra.Command{
 		Use:   "check [SELECTION...]",
 		Short: "Find what is wrong with values and keys",
@@ -42,15 +42,16 @@ changes nothing.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if fromFiles {
-				return a.fromFiles(ctx, args, (*offline).check)
+				return a.fromFiles(ctx, args, all, (*offline).check)
 			}
-			s, err := a.evaluate(ctx, args, len(args) == 0, false)
+			s, err := a.evaluate(ctx, args, all || len(args) == 0, false)
 			if err != nil {
 				return err
 			}
 			return s.checkVars(ctx, remote)
 		},
 	}
+	allFlag(cmd, &all)
 	cmd.Flags().BoolVar(&fromFiles, "offline", false, "look at the files alone, without evaluating")
 	cmd.Flags().BoolVar(&remote, "remote", false, "look at the keys and secrets on the machines too")
 	cmd.MarkFlagsMutuallyExclusive("remote", "offline")
@@ -135,7 +136,7 @@ func (s *session) showAudit(audit *vars.Audit, machines int) error {
 	return nil
 }
 
-type fixOptions struct{ dryRun, commit bool }
+type fixOptions struct{ all, dryRun, commit bool }
 
 func (a *App) varsFixCmd() *cobra.Command {
 	var o fixOptions
@@ -158,13 +159,14 @@ What it cannot mend is shown at the end, as by fleet vars check.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.evaluate(cmd.Context(), args, len(args) == 0, false)
+			s, err := a.evaluate(cmd.Context(), args, o.all || len(args) == 0, false)
 			if err != nil {
 				return err
 			}
 			return s.fixVars(cmd.Context(), o)
 		},
 	}
+	allFlag(cmd, &o.all)
 	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would be done and do nothing")
 	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
 	return cmd

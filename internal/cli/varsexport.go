@@ -14,7 +14,7 @@ import (
 )
 
 func (a *App) varsExportCmd() *cobra.Command {
-	var dryRun bool
+	var all, dryRun bool
 	cmd := &cobra.Command{
 		Use:   "export [SELECTION...] FOLDER",
 		Short: "Write values out, in plain",
@@ -32,9 +32,10 @@ such a folder.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			last := len(args) - 1
-			return a.varsExport(cmd.Context(), args[:last], args[last], dryRun)
+			return a.varsExport(cmd.Context(), args[:last], all, args[last], dryRun)
 		},
 	}
+	allFlag(cmd, &all)
 	cmd.Flags().BoolVarP(&dryRun, "dry-run", "n", false, "say what would be written and write nothing")
 	return cmd
 }
@@ -45,8 +46,8 @@ type exported struct {
 	*vars.Export
 }
 
-func (a *App) varsExport(ctx context.Context, args []string, folder string, dryRun bool) error {
-	s, err := a.evaluate(ctx, args, len(args) == 0, false)
+func (a *App) varsExport(ctx context.Context, args []string, all bool, folder string, dryRun bool) error {
+	s, err := a.evaluate(ctx, args, all || len(args) == 0, false)
 	if err != nil {
 		return err
 	}

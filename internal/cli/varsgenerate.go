@@ -29,7 +29,7 @@ type generateOptions struct {
 
 // flags are those of both commands that make values.
 func (o *generateOptions) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
+	allFlag(cmd, &o.all)
 	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "print the plan and do nothing")
 	cmd.Flags().BoolVar(&o.commit, "commit", false, "make one git commit of what was written")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "replace identities without asking")

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/crs58/fleet/internal/flake"
-	"github.com/crs58/fleet/internal/inventory"
 	"github.com/crs58/fleet/internal/secrets"
 	"github.com/crs58/fleet/internal/vars"
 )
@@ -42,7 +41,7 @@ func (a *App) openFiles(ctx context.Context) (*session, *vars.Fleet, func(), err
 
 // fromFiles answers for the selected machines, all if none is named. Their classes
 // and tags are not known.
-func (a *App) fromFiles(ctx context.Context, args []string, answer func(*offline, context.Context) error) error {
+func (a *App) fromFiles(ctx context.Context, args []string, all bool, answer func(*offline, context.Context) error) error {
 	s, values, done, err := a.openFiles(ctx)
 	if err != nil {
 		return err
@@ -56,15 +55,13 @@ func (a *App) fromFiles(ctx context.Context, args []string, answer func(*offline
 	for _, name := range names {
 		inv.Machines[name] = flake.Machine{Name: name}
 	}
-	all := len(names)
-	if len(args) > 0 {
-		if names, err = inventory.Select(inv, args...); err != nil {
-			return err
-		}
+	whole := len(names)
+	if names, err = selected(inv, args, all || len(args) == 0); err != nil {
+		return err
 	}
 	values.Inventory = inv
 	a.Streams.Say("From the files alone: what the flake declares was not evaluated.")
-	return answer(&offline{session: s, values: values, names: names, whole: len(names) == all}, ctx)
+	return answer(&offline{session: s, values: values, names: names, whole: len(names) == whole}, ctx)
 }
 
 func (o *offline) list(ctx context.Context) error {

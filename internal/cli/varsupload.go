@@ -44,7 +44,7 @@ Only you can enter it; remove it when it has served.`,
 			return s.upload(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().BoolVar(&o.all, "all", false, "all machines")
+	allFlag(cmd, &o.all)
 	cmd.Flags().BoolVarP(&o.dryRun, "dry-run", "n", false, "show what would be done and do nothing")
 	cmd.Flags().StringVar(&o.directory, "directory", "", "`FOLDER` that the files go into instead")
 	_ = cmd.MarkFlagDirname("directory")

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *App) verifyCmd() *cobra.Command {
-	var noBuild bool
+	var all, noBuild bool
 	cmd := &cobra.Command{
 		Use:   "verify [SELECTION...]",
 		Short: "Check that every machine evaluates, has its values and builds",
@@ -29,17 +29,18 @@ here. It changes nothing.`,
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.openFor(cmd.Context(), args, len(args) == 0, true)
+			s, err := a.openFor(cmd.Context(), args, all || len(args) == 0, true)
 			if err != nil {
 				return err
 			}
-			names, err := s.selection(args, len(args) == 0)
+			names, err := s.selection(args, all || len(args) == 0)
 			if err != nil {
 				return err
 			}
 			return s.verify(cmd.Context(), names, noBuild)
 		},
 	}
+	allFlag(cmd, &all)
 	cmd.Flags().BoolVar(&noBuild, "no-build", false, "do not build the systems")
 	return cmd
 }

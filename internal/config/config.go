@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -56,6 +57,9 @@ func Flags(fs *pflag.FlagSet) {
 	fs.String("state-dir", "", "keep logs and the records of runs in this `FOLDER` ($FLEET_STATE_DIR)")
 }
 
+// kinds are those of settings that not every text is a value of.
+var kinds = map[string]string{"int": "a whole number", "bool": "true or false"}
+
 // Load merges the settings. dir is where fleet.yaml is looked for; getenv and
 // home stand for the environment.
 func Load(flags *pflag.FlagSet, dir string, getenv func(string) string, home string) (*Config, error) {
@@ -75,18 +79,37 @@ func Load(flags *pflag.FlagSet, dir string, getenv func(string) string, home str
 	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
 		return nil, fmt.Errorf("%s is not valid YAML: %w", file, err)
 	}
+	for _, key := range slices.Sorted(slices.Values(v.AllKeys())) {
+		if declared.Lookup(key) == nil {
+			return nil, fmt.Errorf("%s: there is no setting %s", file, key)
+		}
+	}
+	from := map[string]string{}
+	var wrong error
 	declared.VisitAll(func(f *pflag.Flag) {
+		from[f.Name] = f.Name + " in " + file
 		name := "FLEET_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if value := getenv(name); value != "" {
 			v.Set(f.Name, value)
+			from[f.Name] = name
 		}
 		if given := flags.Lookup(f.Name); given != nil && given.Changed {
 			v.Set(f.Name, given.Value.String())
+			from[f.Name] = "--" + f.Name
+		}
+		if value := v.Get(f.Name); wrong == nil && f.Value.Set(fmt.Sprint(value)) != nil {
+			wrong = fmt.Errorf("%s is %v, and must be %s", from[f.Name], value, kinds[f.Value.Type()])
 		}
 	})
+	if wrong != nil {
+		return nil, wrong
+	}
 	var c Config
 	if err := v.UnmarshalExact(&c); err != nil {
-		return nil, fmt.Errorf("the settings in %s or FLEET_* do not fit: %w", file, err)
+		return nil, fmt.Errorf("the settings in %s do not fit: %w", file, err)
+	}
+	if c.Jobs < 0 {
+		return nil, fmt.Errorf("%s is %d, and must be at least 1, or 0 for one per core", from["jobs"], c.Jobs)
 	}
 	return &c, nil
 }

@@ -23,9 +23,15 @@ func TestLoad(t *testing.T) {
 		{name: "flag beats environment", env: map[string]string{"FLEET_JOBS": "4"}, args: []string{"--jobs=5"}, want: func(c *Config) bool { return c.Jobs == 5 }},
 		{name: "flag beats file", file: "accept-flake-config: true\n", args: []string{"--accept-flake-config=false"}, want: func(c *Config) bool { return !c.AcceptFlakeConfig }},
 		{name: "xdg", env: map[string]string{"XDG_STATE_HOME": "/s"}, want: func(c *Config) bool { return c.StateDir == "/s/fleet" }},
-		{name: "unknown key", file: "job: 3\n", err: "fleet.yaml"},
+		{name: "unknown key", file: "job: 3\n", err: "fleet.yaml: there is no setting job"},
+		{name: "several unknown keys", file: "b: 1\na: {x: 2}\njobs:\n", err: "fleet.yaml: there is no setting a.x"},
+		{name: "nothing said", file: "jobs:\n", want: func(c *Config) bool { return c.Jobs == 0 }},
 		{name: "not YAML", file: "jobs: [\n", err: "not valid YAML"},
-		{name: "wrong type", env: map[string]string{"FLEET_JOBS": "many"}, err: "do not fit"},
+		{name: "wrong type", env: map[string]string{"FLEET_JOBS": "many"}, err: "FLEET_JOBS is many, and must be a whole number"},
+		{name: "wrong type in the file", file: "json: maybe\n", err: "fleet.yaml is maybe, and must be true or false"},
+		{name: "a list", file: "flake: [a]\n", err: "'flake'"},
+		{name: "negative", args: []string{"--jobs=-1"}, err: "--jobs is -1, and must be at least 1, or 0 for one per core"},
+		{name: "negative in the file", file: "jobs: -1\n", err: "fleet.yaml is -1, and must be at least 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -200,6 +200,9 @@ func runHere(ctx context.Context, prefix, command []string, stdout, stderr io.Wr
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if errors.Is(err, exec.ErrWaitDelay) { // it ended well and left something behind that holds its output
+		return nil
+	}
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok {
 		return err

@@ -56,8 +56,7 @@ func Find(dir, ref string) (resolved, folder string, err error) {
 }
 
 func find(dir, ref string) (resolved, folder string, err error) {
-	switch {
-	case ref == "":
+	if ref == "" {
 		for at := dir; ; at = filepath.Dir(at) {
 			if exists(filepath.Join(at, "flake.nix")) {
 				return at, at, nil
@@ -66,17 +65,24 @@ func find(dir, ref string) (resolved, folder string, err error) {
 				return "", "", fmt.Errorf("%w in %s or above it; go to your fleet, name it with --flake, or start one with `fleet init`", ErrNotFound, dir)
 			}
 		}
-	case strings.Contains(ref, ":"):
-		return ref, "", nil
 	}
 	folder = ref
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join(dir, folder)
 	}
-	if !exists(filepath.Join(folder, "flake.nix")) {
-		return "", "", fmt.Errorf("%w in %s: there is no flake.nix; `fleet init` starts a fleet", ErrNotFound, folder)
+	_, machine, parted := strings.Cut(ref, "#")
+	remote := strings.Contains(ref, ":")
+	switch {
+	case remote && !parted:
+		return ref, "", nil
+	case !remote && exists(filepath.Join(folder, "flake.nix")):
+		return folder, folder, nil
+	case parted:
+		return "", "", fmt.Errorf("%w is called %s: --flake takes it without #%s, and a machine is named as an argument", ErrNotFound, ref, machine)
+	case filepath.Base(folder) == "flake.nix" && exists(folder):
+		return "", "", fmt.Errorf("%w in %s: --flake takes the folder, %s", ErrNotFound, folder, filepath.Dir(folder))
 	}
-	return folder, folder, nil
+	return "", "", fmt.Errorf("%w in %s: there is no flake.nix; `fleet init` starts a fleet", ErrNotFound, folder)
 }
 
 func exists(path string) bool {

@@ -37,7 +37,8 @@ func (e noMatchError) Unwrap() error { return ErrEmpty }
 
 // Select returns the names, sorted, of the machines that any of the expressions
 // selects. No expression at all selects nothing and is an error: a caller that
-// wants all machines says All.
+// wants all machines says All. An error that is no ErrEmpty is about the
+// expression itself, whatever the inventory has.
 func Select(inv *flake.Inventory, exprs ...string) ([]string, error) {
 	picked := set{}
 	for _, expr := range exprs {

@@ -254,11 +254,13 @@ func (l *Live) frame(b *strings.Builder, shown []string) string {
 		return ""
 	}
 	width, _ := l.streams.size()
-	pad := 0
+	pad, statePad := 0, 0
 	for _, key := range shown {
 		pad = max(pad, runewidth.StringWidth(key))
+		statePad = max(statePad, runewidth.StringWidth(l.rows[key].state))
 	}
 	pad = min(pad, width/2)
+	statePad = min(statePad, width-pad-3) // one column stays free: a full line would wrap on some terminals
 	start := b.Len()
 	for _, key := range shown {
 		r := l.rows[key]
@@ -267,12 +269,11 @@ func (l *Live) frame(b *strings.Builder, shown []string) string {
 			rest = strings.TrimSpace(fmt.Sprintf("%ds %s", int(d.Seconds()), rest))
 		}
 		name := runewidth.FillRight(cut(key, pad), pad)
-		// One column stays free: a full line would wrap on some terminals.
-		state := cut(r.state, width-pad-3)
-		rest = cut(rest, width-pad-runewidth.StringWidth(state)-5)
+		state := cut(r.state, statePad)
+		rest = cut(rest, width-pad-statePad-5)
 		line := name + "  " + l.streams.Paint(r.color, state)
 		if rest != "" {
-			line += "  " + rest
+			line += strings.Repeat(" ", statePad-runewidth.StringWidth(state)) + "  " + rest
 		}
 		b.WriteString(line + "\n")
 		l.drawn++

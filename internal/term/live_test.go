@@ -99,6 +99,24 @@ func TestLiveRoom(t *testing.T) {
 	}
 }
 
+// What machines are doing begins in one column.
+func TestLiveColumns(t *testing.T) {
+	_, tty := terminal(t, 40, 8)
+	var out buffer
+	live := NewLive(&Streams{Err: &out, Tty: tty, Color: true}, func() time.Time { return time.Unix(0, 0) })
+	live.Set("one", "build", "a path")
+	live.Set("three", "waiting", "copy done")
+	live.Finish("four", "done", "", Green)
+	live.Finish("five", "failed", "no room", Red)
+	live.Stop()
+	screen := &vt{width: 40, height: 8}
+	screen.write(t, out.String())
+	want := "one    build    a path\nthree  waiting  copy done\nfour   done\nfive   failed   no room\n"
+	if got := strings.Join(screen.screen(), "\n"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestLiveClear(t *testing.T) {
 	_, tty := terminal(t, 40, 8)
 	var out buffer
