@@ -206,7 +206,7 @@ func (s *Summary) Err() error {
 // Text says in one line how it ended: "6 done, 1 unchanged, 1 failed".
 func (s *Summary) Text() string {
 	var parts []string
-	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, HeldBack, Interrupted, NotStarted, Skipped} {
+	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, Running, HeldBack, Interrupted, NotStarted, Skipped} {
 		if n := s.Count(state); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}
