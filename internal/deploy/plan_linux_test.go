@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/crs58/fleet/internal/deploy"
@@ -13,7 +14,7 @@ import (
 // A plan says of each machine what the run does to it, and when.
 func TestPlanIsTheRun(t *testing.T) {
 	x, folder := newNix(t), t.TempDir()
-	tops := flakeOf(t, x, map[string]system{"explicit": {version: "1"}, "staged": {version: "1"}, "new": {version: "1"}, "same": {version: "1"}})
+	tops := flakeOf(t, x, map[string]system{"explicit": {version: "1"}, "staged": {version: "1"}, "new": {version: "1"}, "same": {version: "1"}, "taken": {version: "1"}})
 	machines := map[string]deploy.Machine{}
 	for name, top := range tops {
 		machines[name] = machine(name, flake.NixOS, "root:"+folder+"/"+name, top)
@@ -40,8 +41,23 @@ func TestPlanIsTheRun(t *testing.T) {
 		}
 	}
 
+	if err := os.MkdirAll(folder+"/taken/run/fleet", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lease, err := os.Create(folder + "/taken/run/fleet/lease")
+	if err == nil {
+		_, err = lease.WriteString("ann@one\n")
+	}
+	if err == nil {
+		err = syscall.Flock(int(lease.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Close()
+
 	o.Reboot, o.Batches = true, []deploy.Batch{{Count: 1}, {Rest: true}}
-	list := []deploy.Machine{same, machines["staged"], explicit, machines["new"]}
+	list := []deploy.Machine{same, machines["staged"], explicit, machines["new"], machines["taken"]}
 	want := []struct {
 		name  string
 		turn  int
@@ -53,6 +69,7 @@ func TestPlanIsTheRun(t *testing.T) {
 		{"new", 1, "restart into ", deploy.Failed, "cannot be restarted"},
 		{"same", 0, "unchanged", deploy.Unchanged, ""},
 		{"staged", 2, "restart into ", deploy.Failed, "cannot be restarted"},
+		{"taken", 0, "is under way, begun by ann@one ", deploy.Failed, "fleet machines status taken"},
 	}
 	plan := newDeployer(t, o).Plan(t.Context(), list)
 	summary := newDeployer(t, o).Update(t.Context(), list)

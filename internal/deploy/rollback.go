@@ -100,6 +100,9 @@ func (d *Deployer) planRollback(ctx context.Context, m Machine, number int, s *R
 		return &fixableError{err: err, next: generationsCommand(m.Name)}
 	}
 	s.Change = s.To.Number != s.From.Number || s.Running != s.To.System
+	if s.Change {
+		return s.now.claimed(s.Target, d.o.Run)
+	}
 	return nil
 }
 

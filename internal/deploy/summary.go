@@ -84,7 +84,7 @@ func (r Result) nextCommand() string {
 	case errors.As(r.Err, &full):
 		return full.Free
 	case errors.Is(r.Err, errNoActivation):
-		return "fleet machines status " + r.Machine
+		return statusCommand(r.Machine)
 	case errors.As(r.Err, &units):
 		return address.onTarget("journalctl", "-b", "-u", units.Units[0])
 	case r.Phase == Reach && remote && !errors.As(r.Err, &key) && !errors.As(r.Err, &busy):
@@ -95,6 +95,8 @@ func (r Result) nextCommand() string {
 		return buildCommand(r.Machine)
 	case errors.As(r.Err, &busy) && busy.ID != "":
 		return "fleet machines attach " + r.Machine
+	case errors.As(r.Err, &busy):
+		return statusCommand(r.Machine) // nothing can be joined yet
 	case r.Phase == Activate || r.Phase == Confirm:
 		return updateCommand(r.Machine)
 	}
@@ -102,6 +104,8 @@ func (r Result) nextCommand() string {
 }
 
 func updateCommand(machine string) string { return "fleet machines update " + machine }
+
+func statusCommand(machine string) string { return "fleet machines status " + machine }
 
 // buildCommand tries a machine's evaluation and build again, without the machine.
 func buildCommand(machine string) string { return "fleet machines build " + machine }
