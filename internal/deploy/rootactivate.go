@@ -66,6 +66,9 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if t.activation.is(a.ID) {
 		return nil
 	}
+	if a.Goal == Reboot {
+		return addressOf(t).restartable()
+	}
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
@@ -75,9 +78,6 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	}
 	if err := t.root.Mkdir(r.dir, 0o700); err != nil {
 		return fmt.Errorf("make %s in %s: %w", r.dir, t.path, err)
-	}
-	if a.Goal == Reboot {
-		return fmt.Errorf("%s is a folder, which cannot be restarted", t)
 	}
 	var err error
 	if r.log, err = t.root.Create(path.Join(r.dir, "log")); err != nil {

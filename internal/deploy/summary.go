@@ -83,6 +83,8 @@ func (r Result) nextCommand() string {
 		return fixable.next
 	case errors.As(r.Err, &full):
 		return full.Free
+	case errors.Is(r.Err, errNoRestart):
+		return "fleet machines update --goal boot " + r.Machine
 	case errors.Is(r.Err, errNoActivation):
 		return statusCommand(r.Machine)
 	case errors.As(r.Err, &units):
