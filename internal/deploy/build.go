@@ -137,7 +137,7 @@ func (d *Deployer) realise(ctx context.Context, machine, out string, request nix
 	return d.during(ctx, Build, func() error {
 		d.emit(machine, Build, Started, "")
 		if _, err := d.o.Nix.Build(ctx, request); err != nil {
-			return buildError(out, err)
+			return buildError(err)
 		}
 		d.emit(machine, Build, Done, out)
 		return nil
