@@ -13,7 +13,7 @@ import (
 )
 
 // rootLease is the file that says who has the folder. Its lock ends with the
-// process that took it.
+// process that took it and with the activation that this has begun.
 const rootLease = rootRunDir + "/lease"
 
 func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (Lease, error) {
@@ -96,7 +96,7 @@ func (t *rootTarget) lease() (*os.File, error) {
 
 // claimed tells who else has the folder; nil where nobody has.
 func (t *rootTarget) claimed() *BusyError {
-	if t.claims > 0 {
+	if t.claims > 0 || t.root == nil {
 		return nil
 	}
 	lock, err := t.root.Open(rel(rootLease))

@@ -46,6 +46,9 @@ func (r Result) fail(ctx context.Context, phase Phase, err error) Result {
 		return r
 	case errors.Is(err, ErrUnknown):
 		r.State, r.Next = Unknown, "fleet machines attach "+r.Machine
+		if address, _ := ParseAddress(r.Target, "/"); address.Kind == Root { // whose activations only their own process knows
+			r.Next = statusCommand(r.Machine)
+		}
 		return r
 	case ctx.Err() != nil && phase == Reach:
 		r.State, r.Message = NotStarted, "interrupted before anything was done"
