@@ -193,6 +193,7 @@ func (a *App) sayProblems(summary *deploy.Summary) {
 			stopped[r.Message] = append(stopped[r.Message], r.Machine)
 		}
 	}
+	unbuilt := map[string]string{} // the machine for which it was told what does not build
 	for _, r := range summary.Results {
 		who := r.Machine
 		switch r.State {
@@ -207,6 +208,15 @@ func (a *App) sayProblems(summary *deploy.Summary) {
 				continue
 			}
 			who, r.Log = strings.Join(names, ", "), ""
+		}
+		cause, _, ofBuild := strings.Cut(r.Message, "; failed with it: ")
+		if first, told := unbuilt[cause]; told {
+			short, _, _ := strings.Cut(cause, "; it printed last: ")
+			a.Streams.Problem(fmt.Errorf("%s: as %s: %s", who, first, short))
+			continue
+		}
+		if ofBuild {
+			unbuilt[cause] = who
 		}
 		a.Streams.Problem(fmt.Errorf("%s: %s", who, r.Message))
 		if r.Next != "" {

@@ -130,7 +130,7 @@ func (a *App) showRun(name, page string) error {
 	if err != nil {
 		return runError(err)
 	}
-	timeline := history.Timeline()
+	timeline := history.Timeline(a.Now())
 	if page != "" {
 		if err := a.writePage(timeline, page); err != nil {
 			return err
@@ -208,7 +208,7 @@ func (a *App) drawRun(run, page string) {
 	}
 	history, err := deploy.ReadRecord(a.runs(), run)
 	if err == nil {
-		err = a.writePage(history.Timeline(), page)
+		err = a.writePage(history.Timeline(a.Now()), page)
 	}
 	if err != nil {
 		a.Streams.Warn("%v", err)

@@ -408,7 +408,11 @@ func (s *session) showSummary(summary *deploy.Summary, settings deploy.Settings)
 	}
 	table := term.Table{Header: []string{"MACHINE", "TARGET", "STATE", "SYSTEM"}, Paint: s.paintState(2)}
 	for _, r := range summary.Results {
-		table.Add(r.Machine, r.Target, string(r.State), deploy.ShortPath(r.Out))
+		system := ""
+		if r.State == deploy.Done || r.State == deploy.Unchanged { // others are not at the one that was wanted
+			system = r.Out
+		}
+		table.Add(r.Machine, r.Target, string(r.State), deploy.ShortPath(system))
 	}
 	if err := s.Streams.Table(&table); err != nil {
 		return err

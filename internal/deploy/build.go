@@ -137,7 +137,7 @@ func (d *Deployer) realise(ctx context.Context, m Machine, out string, request n
 	return d.duringOf(ctx, Build, m.Wave, func() error {
 		d.emit(m.Name, Build, Started, "")
 		if _, err := d.o.Nix.Build(ctx, request); err != nil {
-			return buildError(out, err)
+			return buildError(err)
 		}
 		d.emit(m.Name, Build, Done, out)
 		return nil

@@ -184,7 +184,7 @@ func (w *way) tryBuildIn(ctx context.Context, host Target) error {
 	request.Store = store
 	if store == "" { // this computer is the machine
 		if _, err := d.o.Nix.Build(ctx, request); err != nil {
-			return buildError(s.Wanted.OutPath, err)
+			return buildError(err)
 		}
 		return nil
 	}
@@ -195,7 +195,7 @@ func (w *way) tryBuildIn(ctx context.Context, host Target) error {
 		return w.storeError(ctx, host, fmt.Sprintf("hand the derivation of %s to %s", s.Wanted.OutPath, host), err)
 	}
 	if _, err = d.o.Nix.Build(ctx, request); err != nil {
-		return w.storeError(ctx, host, fmt.Sprintf("build %s on %s", s.Wanted.OutPath, host), err)
+		return w.storeError(ctx, host, fmt.Sprintf("build its system on %s", host), err)
 	}
 	return nil
 }

@@ -35,6 +35,10 @@ func TestClaim(t *testing.T) {
 		if _, err := second.Claim(t.Context(), "run-2", "me", "/nix/store/none"); !errors.As(err, &busy) || busy.Owner != owner || busy.Target != "ssh://claimed" {
 			t.Errorf("it is not refused in the name of %q: %v", owner, err)
 		}
+		facts, err := second.scripted.Inspect(t.Context(), "", "")
+		if seen := facts.claimed("ssh://claimed", "run-2"); err != nil || !errors.As(seen, &busy) || busy.Owner != owner || busy.Target != "ssh://claimed" {
+			t.Errorf("a look does not show that %q has it: %v, %v", owner, seen, err)
+		}
 	}
 	free := func() {
 		t.Helper()
@@ -140,6 +144,9 @@ func TestClaim(t *testing.T) {
 	refused("somebody")
 	for _, text := range []string{"run-0 1 1 1 somebody silent\n", "", "nonsense\n"} {
 		write(text)
+		if facts, err := second.scripted.Inspect(t.Context(), "", ""); err != nil || facts.claim != nil {
+			t.Errorf("%q is a claim: %+v, %v", text, facts.claim, err)
+		}
 		free()
 	}
 	if got, err := h.ReadFile("/run/fleet/lease"); err == nil {

@@ -116,7 +116,7 @@ func (w *way) storeError(ctx context.Context, host Target, what string, err erro
 	case isDiskFull(err):
 		return w.diskFull(ctx, host, err)
 	case reason == nil, errors.As(err, &failed) && len(failed.Failures) > 0:
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: %w", what, reasonOf(err))
 	case isDiskFull(reason):
 		return w.diskFull(ctx, host, err)
 	}

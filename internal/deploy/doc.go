@@ -59,7 +59,8 @@
 // On this computer and in a folder this process supervises the activation: here
 // nixos-rebuild or darwin-rebuild runs in front of the user, at the terminal. Should
 // this process be killed, the system that is active is not made permanent; until a
-// reboot or the next update a status says so.
+// reboot or the next update a status says so. In a folder the activation holds the
+// claim, too: nobody else gets that before it has ended.
 //
 // # What is left of a driver
 //

@@ -54,18 +54,35 @@ func (e *fixableError) Unwrap() error { return e.err }
 
 // buildError says what is to be said about a build that failed, beside what Nix
 // says itself.
-func buildError(out string, err error) error {
+func buildError(err error) error {
+	err = reasonOf(err)
 	if errors.Is(err, nix.ErrDiskFull) {
 		return &fixableError{
-			err:  fmt.Errorf("the disk of this computer is full, make room with `nix-collect-garbage`: build %s: %w", out, err),
+			err:  fmt.Errorf("the disk of this computer is full, make room with `nix-collect-garbage`: %w", err),
 			next: "nix-collect-garbage",
 		}
 	}
 	if system := foreignSystem(err); system != "" {
 		return &ForeignSystemError{System: system, Err: err}
 	}
-	return fmt.Errorf("build %s: %w", out, err)
+	if failed, ok := errors.AsType[*nix.Error](err); ok && len(failed.Failures) > 0 {
+		return err // which says what does not build
+	}
+	return fmt.Errorf("build its system: %w", err)
 }
+
+// reasonOf has an error of Nix say only the reason, not what was wanted of Nix.
+func reasonOf(err error) error {
+	if failed, ok := errors.AsType[*nix.Error](err); ok {
+		return reasonError{failed}
+	}
+	return err
+}
+
+type reasonError struct{ failed *nix.Error }
+
+func (e reasonError) Error() string { return e.failed.Reason() }
+func (e reasonError) Unwrap() error { return e.failed }
 
 // foreignSystem is the platform that Nix refuses to build for; empty if it failed
 // for another reason.

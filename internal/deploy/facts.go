@@ -44,6 +44,8 @@ type Facts struct {
 	// Store is the file system that holds /nix/store.
 	Store Disk `json:"store"`
 
+	// claim is that of a run which prepares a deploy, if there is one.
+	claim *BusyError
 	// restarting are the units that systemd will try again to start.
 	restarting []string
 	// failedBefore are the units that had failed before the deploy that was asked about.
@@ -87,6 +89,17 @@ func (u *Underway) busy(target string) *BusyError {
 // booting it, and not in the middle of an activation.
 func (f Facts) runs(out string) bool {
 	return f.System == out && f.Profile == out && f.Activating == "" && f.Deploy == nil
+}
+
+// claimed says that another run than this one has claimed the machine; nil where
+// none has.
+func (f Facts) claimed(target, run string) error {
+	if f.claim == nil || run != "" && f.claim.Run == run {
+		return nil
+	}
+	busy := *f.claim
+	busy.Target = target
+	return &busy
 }
 
 func (f Facts) place() Place { return Place{System: f.System, Generation: f.Generation} }
@@ -153,6 +166,8 @@ func parseFacts(text string) (Facts, error) {
 			under.Stand = Stand(value)
 		case "deploylive":
 			under.Live = true
+		case "claim":
+			facts.claim = parseClaim(value)
 		case "keyhidden":
 			facts.Key.Hidden = true
 		case "keydigest":
@@ -182,6 +197,28 @@ func parseFacts(text string) (Facts, error) {
 		facts.Deploy = &under
 	}
 	return facts, nil
+}
+
+// parseClaim reads "NOW SINCE BEAT RUN OWNER", in seconds; one that is over, or none,
+// is nil.
+func parseClaim(text string) *BusyError {
+	fields := strings.SplitN(text, " ", 5)
+	if len(fields) != 5 {
+		return nil
+	}
+	var times [3]time.Duration
+	for i := range times {
+		n, err := strconv.Atoi(fields[i])
+		if err != nil {
+			return nil
+		}
+		times[i] = time.Duration(n) * time.Second
+	}
+	now, since, beat := times[0], times[1], times[2]
+	if now-beat >= leaseTime {
+		return nil
+	}
+	return &BusyError{Owner: fields[4], Age: now - since, Run: fields[3]}
 }
 
 // parseTime reads seconds since 1970; what is none is no time.

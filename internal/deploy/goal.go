@@ -70,6 +70,20 @@ func (g Goal) check(class flake.Class) error {
 	return nil
 }
 
+// errNoRestart says that a machine cannot be restarted by a deploy.
+var errNoRestart = errors.New("cannot be restarted")
+
+// restartable refuses what cannot be restarted into its system and confirmed then.
+func (a Address) restartable() error {
+	switch a.Kind {
+	case Root:
+		return fmt.Errorf("%s is a folder, which %w", a, errNoRestart)
+	case Local:
+		return fmt.Errorf("this computer %w from here and confirmed afterwards: use --goal boot, and reboot it yourself", errNoRestart)
+	}
+	return nil
+}
+
 // chooseReboot has the machine restart into its system where that was asked for
 // and nothing less brings it up.
 func (w *way) chooseReboot(ctx context.Context) error {

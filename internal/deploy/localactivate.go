@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +34,7 @@ func (t *localTarget) Begin(ctx context.Context, a Activation) error {
 		return nil
 	}
 	if a.Goal == Reboot {
-		return errors.New("this computer cannot be restarted from here and confirmed afterwards: use --goal boot, and reboot it yourself")
+		return addressOf(t).restartable()
 	}
 	if _, err := os.Lstat(a.Out); err != nil {
 		return fmt.Errorf("activate on this computer: %w", err)

@@ -182,7 +182,12 @@ func TestLocalRebuild(t *testing.T) {
 	wantState(t, update("noboot", deploy.Switch), "noboot", deploy.RolledBack, "could not be made the one that is booted", "back on generation 2")
 	want("2", "new", "sudo noboot/sw/bin/nixos-rebuild test --no-reexec --store-path noboot", "sudo noboot/sw/bin/nixos-rebuild boot --no-reexec --store-path noboot",
 		"sudo "+set+"--switch-generation 2", "sudo env NIXOS_NO_CHECK=1 new/bin/switch-to-configuration switch")
-	wantState(t, update("old", deploy.Reboot), "old", deploy.Failed, "cannot be restarted from here")
+	restart := o
+	restart.Goal = deploy.Reboot
+	if step := newDeployer(t, restart).Plan(t.Context(), local("old")).Steps[0]; !strings.Contains(step.Error, "cannot be restarted from here") {
+		t.Errorf("its plan: %s", step.Text())
+	}
+	wantState(t, update("old", deploy.Reboot), "old", deploy.Failed, "cannot be restarted from here", "fleet machines update --goal boot old")
 	want("2", "new")
 
 	// Back to a generation, and to the next boot only.

@@ -1,9 +1,12 @@
 package deploy
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/crs58/fleet/internal/flake"
 )
 
 func TestTakesStorePath(t *testing.T) {
@@ -21,5 +24,23 @@ func TestTakesStorePath(t *testing.T) {
 	}
 	if takesStorePath(t.TempDir()) {
 		t.Error("a system without a version takes it")
+	}
+}
+
+// What cannot be restarted refuses it before anything is made.
+func TestNoRestart(t *testing.T) {
+	folder := t.TempDir()
+	root := newRootTarget(folder)
+	if err := root.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, target := range []Target{root, newLocalTarget(flake.NixOS, true, nil)} {
+		if err := target.Begin(t.Context(), Activation{ID: "1", Goal: Reboot, Out: "/nix"}); !errors.Is(err, errNoRestart) {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("in the folder is %v, %v", left, err)
 	}
 }

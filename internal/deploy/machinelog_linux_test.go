@@ -61,7 +61,7 @@ func TestLogOfMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := h.Timeline()
+	line := h.Timeline(h.Started)
 	if line.Outcome != deploy.RunFailed || len(line.Ways) != 2 || line.Ways[0].In(deploy.Activate) <= 0 || line.Ways[1].In(deploy.Confirm) <= 0 {
 		t.Errorf("%+v", line)
 	}

@@ -179,6 +179,13 @@ func (d *Deployer) planMachine(ctx context.Context, m Machine) Step {
 		}
 	}
 	s.aim(d.o.Reboot)
+	if s.changes() {
+		s.setError(Reach, s.Now.claimed(s.Target, d.o.Run))
+	}
+	if s.changes() && s.Goal == Reboot {
+		address, _ := ParseAddress(s.Target, "")
+		s.setError(Reach, address.restartable())
+	}
 	if !s.Activate && len(s.Now.FailedUnits) > 0 {
 		s.Notes = append(s.Notes, "failed units: "+strings.Join(s.Now.FailedUnits, ", "))
 	}

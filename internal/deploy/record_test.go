@@ -251,7 +251,7 @@ func FuzzParseHistory(f *testing.F) {
 		if h.ID == "" {
 			t.Error("a history without a run")
 		}
-		if err := h.Timeline().WritePage(io.Discard); err != nil {
+		if err := h.Timeline(h.Started).WritePage(io.Discard); err != nil {
 			t.Error(err)
 		}
 	})

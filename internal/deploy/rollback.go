@@ -96,10 +96,16 @@ func (d *Deployer) planRollback(ctx context.Context, m Machine, number int, s *R
 		return err
 	}
 	s.Running = all.System
+	if len(all.List) == 0 && verdict(s.now, "") == NeverDeployed {
+		return &fixableError{err: errors.New("it was never deployed, so there is no generation to go back to"), next: updateCommand(m.Name)}
+	}
 	if s.From, s.To, err = all.rollback(number); err != nil {
 		return &fixableError{err: err, next: generationsCommand(m.Name)}
 	}
 	s.Change = s.To.Number != s.From.Number || s.Running != s.To.System
+	if s.Change {
+		return s.now.claimed(s.Target, d.o.Run)
+	}
 	return nil
 }
 
@@ -175,7 +181,7 @@ func (w *way) rollback(ctx context.Context, s RollbackStep) Result {
 	if r.State == Done {
 		r.Message = strings.TrimSuffix(fmt.Sprintf("it is at generation %d; %s", s.To.Number, r.Message), "; ")
 	}
-	if r.Next == updateCommand(s.Machine) { // which would not try this again
+	if s.Err == nil && r.Next == updateCommand(s.Machine) { // which would not try this again
 		r.Next = generationsCommand(s.Machine)
 	}
 	return r

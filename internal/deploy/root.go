@@ -96,6 +96,7 @@ func (t *rootTarget) Inspect(_ context.Context, keyFile, _ string) (Facts, error
 	if out, err := t.root.ReadFile(rel(rootMarker)); err == nil {
 		facts.Activating = strings.TrimSpace(string(out))
 	}
+	facts.claim = t.claimed()
 	_, err = t.root.Lstat("nix/var/nix/db")
 	facts.HasStore = err == nil
 	facts.Key, err = t.keyFile(keyFile)

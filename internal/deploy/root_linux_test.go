@@ -2,8 +2,10 @@ package deploy_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -302,6 +304,63 @@ func TestOverdueRoot(t *testing.T) {
 	if got := readFile(t, root+"/etc/version"); got != "1" {
 		t.Errorf("it is at version %s", got)
 	}
+}
+
+// An activation goes on whose process was killed, and nobody else gets the folder
+// until it has ended.
+func TestRootCutOff(t *testing.T) {
+	o := options(newNix(t), &recorder{})
+	o.Owner = "ann@one"
+	if text := os.Getenv(cutOffEnv); text != "" {
+		var m deploy.Machine
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			t.Fatal(err)
+		}
+		newDeployer(t, o).Update(t.Context(), []deploy.Machine{m})
+		t.Fatal("it was not killed")
+	}
+	root := t.TempDir()
+	tops := flakeOf(t, o.Nix, map[string]system{
+		"during": {version: "1", before: "echo > /run/begun; while [ ! -e /run/go ]; do sleep 0.1; done"},
+		"after":  {version: "2"},
+	})
+	at := func(name string) []deploy.Machine {
+		return []deploy.Machine{machine("here", flake.NixOS, "root:"+root, tops[name])}
+	}
+	text, err := json.Marshal(at("during")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRootCutOff$")
+	cmd.Env = append(os.Environ(), cutOffEnv+"="+string(text))
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = os.WriteFile(root+"/run/go", nil, 0o600) })
+	wait(t, func() bool { _, err := os.Stat(root + "/run/begun"); return err == nil })
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+
+	const busy, status = "is under way, begun by ann@one ", "fleet machines status here"
+	o.Owner = "bob@two"
+	bare := []deploy.Machine{{Name: "here", Class: flake.NixOS, Address: "root:" + root}}
+	history := &deploy.History{
+		Header: deploy.Header{ID: "1", Machines: []string{"here"}}, Begun: map[string]deploy.Begun{"here": {Machine: "here", Target: "root:" + root, ID: "2"}},
+	}
+	attach := func(h *deploy.History) *deploy.Summary { return newDeployer(t, o).Attach(t.Context(), bare, h) }
+	wantState(t, newDeployer(t, o).Update(t.Context(), at("after")), "here", deploy.Failed, busy, status)
+	wantState(t, attach(nil), "here", deploy.Failed, busy, "; it can be followed only where it was begun", status)
+	wantState(t, attach(history), "here", deploy.Unknown, busy, "; it can be followed only where it was begun", status)
+	if notes := newDeployer(t, o).Status(t.Context(), at("after"))[0].Notes; !strings.Contains(strings.Join(notes, "; "), busy) {
+		t.Errorf("its status says %q", notes)
+	}
+	if got := readFile(t, root+"/run/fleet/activating"); got != tops["during"].OutPath {
+		t.Errorf("the marker says %q", got)
+	}
+
+	must(t, os.WriteFile(root+"/run/go", nil, 0o600))
+	wait(t, func() bool { return !strings.Contains(attach(nil).Results[0].Message, busy) })
+	wantState(t, attach(nil), "here", deploy.Failed, "a folder does not keep how its activations ended", status)
+	wantState(t, attach(history), "here", deploy.Unknown, "it has forgotten the activation 2 of the run", status)
+	wantState(t, newDeployer(t, o).Update(t.Context(), at("after")), "here", deploy.Done)
 }
 
 func TestDiskFullRoot(t *testing.T) {

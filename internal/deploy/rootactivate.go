@@ -66,6 +66,9 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	if t.activation.is(a.ID) {
 		return nil
 	}
+	if a.Goal == Reboot {
+		return addressOf(t).restartable()
+	}
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
@@ -75,9 +78,6 @@ func (t *rootTarget) Begin(ctx context.Context, a Activation) error {
 	}
 	if err := t.root.Mkdir(r.dir, 0o700); err != nil {
 		return fmt.Errorf("make %s in %s: %w", r.dir, t.path, err)
-	}
-	if a.Goal == Reboot {
-		return fmt.Errorf("%s is a folder, which cannot be restarted", t)
 	}
 	var err error
 	if r.log, err = t.root.Create(path.Join(r.dir, "log")); err != nil {
@@ -109,6 +109,9 @@ func (r *rootGround) start(system, action string, env ...string) (*exec.Cmd, err
 	cmd := exec.Command(r.t.bwrap, r.t.arguments(system, program(r.class, system, action), env...)...)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if r.t.claim != nil { // whose lock lasts as long as the activation then, also when we are killed
+		cmd.ExtraFiles = []*os.File{r.t.claim}
+	}
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			return nil, fmt.Errorf("activate in %s: bubblewrap (bwrap) is not installed; root: targets need it, and Linux", r.t.path)
@@ -238,12 +241,15 @@ func (t *rootTarget) Decide(_ context.Context, id, _ string, wanted Decision) (D
 	return t.activation.decide(wanted), nil
 }
 
-// Adopt knows the activation of this process alone.
+// Adopt knows the activation of this process alone; of another it says whose it is.
 func (t *rootTarget) Adopt(_ context.Context, id string) (Activation, error) {
-	if t.activation == nil || id != "" && !t.activation.is(id) {
-		return Activation{}, errNoActivation
+	if t.activation != nil && (id == "" || t.activation.is(id)) {
+		return t.activation.a, nil
 	}
-	return t.activation.a, nil
+	if busy := t.claimed(); busy != nil {
+		return Activation{}, fmt.Errorf("%w; it can be followed only where it was begun", busy)
+	}
+	return Activation{}, fmt.Errorf("%w: a folder does not keep how its activations ended", errNoActivation)
 }
 
 // Settle has nothing to settle: see [ownActivation].

@@ -13,7 +13,7 @@ import (
 )
 
 // rootLease is the file that says who has the folder. Its lock ends with the
-// process that took it.
+// process that took it and with the activation that this has begun.
 const rootLease = rootRunDir + "/lease"
 
 func (t *rootTarget) Claim(ctx context.Context, _, owner, _ string) (Lease, error) {
@@ -63,9 +63,9 @@ func (c *rootClaim) Release() {
 }
 
 // lease locks the file; one that its last owner has removed meanwhile does not
-// count.
+// count. Whoever only looks at a lease has it locked for a moment.
 func (t *rootTarget) lease() (*os.File, error) {
-	for {
+	for looks := 3; ; {
 		lock, err := t.root.OpenFile(rel(rootLease), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, err
@@ -75,11 +75,14 @@ func (t *rootTarget) lease() (*os.File, error) {
 			return lock, err
 		}
 		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) && looks > 0 {
+			looks--
+			lock.Close()
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			owner, _ := io.ReadAll(lock)
-			return lock, &BusyError{
-				Target: t.String(), Owner: strings.TrimSpace(string(owner)), Age: time.Since(info.ModTime()).Truncate(time.Second),
-			}
+			return lock, t.holder(lock, info)
 		}
 		if err != nil {
 			return lock, err
@@ -89,4 +92,27 @@ func (t *rootTarget) lease() (*os.File, error) {
 		}
 		lock.Close()
 	}
+}
+
+// claimed tells who else has the folder; nil where nobody has.
+func (t *rootTarget) claimed() *BusyError {
+	if t.claims > 0 || t.root == nil {
+		return nil
+	}
+	lock, err := t.root.Open(rel(rootLease))
+	if err != nil {
+		return nil
+	}
+	defer lock.Close() // which gives the lock back
+	info, err := lock.Stat()
+	if err != nil || !errors.Is(unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK) {
+		return nil
+	}
+	return t.holder(lock, info)
+}
+
+// holder reads a lease that is locked.
+func (t *rootTarget) holder(lease *os.File, info os.FileInfo) *BusyError {
+	owner, _ := io.ReadAll(lease)
+	return &BusyError{Target: t.String(), Owner: strings.TrimSpace(string(owner)), Age: time.Since(info.ModTime()).Truncate(time.Second)}
 }

@@ -13,7 +13,7 @@ import (
 type Run struct {
 	ID      string    `json:"id"`
 	Started time.Time `json:"started,omitzero"`
-	// Ended is when its driver said last that it was at work.
+	// Ended is when its driver said last that it was at work; nothing while it is.
 	Ended    time.Time `json:"ended,omitzero"`
 	Owner    string    `json:"owner,omitempty"`
 	Flake    string    `json:"flake,omitempty"`
@@ -72,7 +72,7 @@ func (h *History) Run() Run {
 	if h.Settings.Rollback {
 		r.Goal = "rollback"
 	}
-	if n := len(h.sittings); n > 0 {
+	if n := len(h.sittings); n > 0 && !h.UnderWay {
 		r.Ended = h.sittings[n-1].to
 	}
 	return r

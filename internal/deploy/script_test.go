@@ -30,6 +30,7 @@ deployowner=crs58@stibnite of the house
 deployage=90
 deployphase=waiting
 deploylive=yes
+claim=100 90 95 run-1 ann of the house
 keydigest=abcd
 keymode=600
 disk=1000 10 /nix with space
@@ -49,7 +50,8 @@ failed=b=c.service
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Facts{})); diff != "" {
 		t.Error(diff)
 	}
-	if !got.root || got.user != "root" || !got.nixos || got.daemon != "/bin/nix-daemon" {
+	if !got.root || got.user != "root" || !got.nixos || got.daemon != "/bin/nix-daemon" ||
+		*got.claim != (BusyError{Owner: "ann of the house", Run: "run-1", Age: 10 * time.Second}) {
 		t.Errorf("%+v", got)
 	}
 	if _, err := parseFacts("this account is disabled\n"); err == nil || !strings.Contains(err.Error(), "this account is disabled") {

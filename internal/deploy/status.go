@@ -211,7 +211,9 @@ func notes(machine string, found Facts) []string {
 	if found.Activating != "" {
 		notes = append(notes, fmt.Sprintf("the activation of %s has not succeeded; unless it is under way, `%s` begins anew", found.Activating, updateCommand(machine)))
 	}
-	switch under := found.Deploy; {
+	switch under, claimed := found.Deploy, found.claimed("it", ""); {
+	case under == nil && claimed != nil:
+		notes = append(notes, claimed.Error())
 	case under == nil:
 	case !under.Live:
 		notes = append(notes, "the deploy "+under.ID+" was cut off; the next update settles it")

@@ -46,6 +46,9 @@ func (r Result) fail(ctx context.Context, phase Phase, err error) Result {
 		return r
 	case errors.Is(err, ErrUnknown):
 		r.State, r.Next = Unknown, "fleet machines attach "+r.Machine
+		if address, _ := ParseAddress(r.Target, "/"); address.Kind == Root { // whose activations only their own process knows
+			r.Next = statusCommand(r.Machine)
+		}
 		return r
 	case ctx.Err() != nil && phase == Reach:
 		r.State, r.Message = NotStarted, "interrupted before anything was done"
@@ -83,8 +86,10 @@ func (r Result) nextCommand() string {
 		return fixable.next
 	case errors.As(r.Err, &full):
 		return full.Free
+	case errors.Is(r.Err, errNoRestart):
+		return "fleet machines update --goal boot " + r.Machine
 	case errors.Is(r.Err, errNoActivation):
-		return "fleet machines status " + r.Machine
+		return statusCommand(r.Machine)
 	case errors.As(r.Err, &units):
 		return address.onTarget("journalctl", "-b", "-u", units.Units[0])
 	case r.Phase == Reach && remote && !errors.As(r.Err, &key) && !errors.As(r.Err, &busy):
@@ -95,6 +100,8 @@ func (r Result) nextCommand() string {
 		return buildCommand(r.Machine)
 	case errors.As(r.Err, &busy) && busy.ID != "":
 		return "fleet machines attach " + r.Machine
+	case errors.As(r.Err, &busy):
+		return statusCommand(r.Machine) // nothing can be joined yet
 	case r.Phase == Activate || r.Phase == Confirm:
 		return updateCommand(r.Machine)
 	}
@@ -102,6 +109,8 @@ func (r Result) nextCommand() string {
 }
 
 func updateCommand(machine string) string { return "fleet machines update " + machine }
+
+func statusCommand(machine string) string { return "fleet machines status " + machine }
 
 // buildCommand tries a machine's evaluation and build again, without the machine.
 func buildCommand(machine string) string { return "fleet machines build " + machine }
@@ -214,7 +223,7 @@ func (s *Summary) Err() error {
 // Text says in one line how it ended: "6 done, 1 unchanged, 1 failed".
 func (s *Summary) Text() string {
 	var parts []string
-	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, HeldBack, Interrupted, NotStarted, Skipped} {
+	for _, state := range []State{Done, Unchanged, Failed, RolledBack, Unknown, Running, HeldBack, Interrupted, NotStarted, Skipped} {
 		if n := s.Count(state); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, state))
 		}

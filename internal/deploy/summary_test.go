@@ -134,7 +134,7 @@ func TestFail(t *testing.T) {
 		{"full", t.Context(), Copy, &DiskFullError{Free: "make room"}, Failed, "make room"},
 		{"fixable", t.Context(), Secrets, &fixableError{broken, "mend it"}, Failed, "mend it"},
 		{"units", t.Context(), Activate, &UnitsFailedError{[]string{"a.service"}}, Failed, "ssh m journalctl -b -u a.service"},
-		{"busy", t.Context(), Reach, &BusyError{Owner: "you"}, Failed, ""},
+		{"busy", t.Context(), Reach, &BusyError{Owner: "you"}, Failed, "fleet machines status m"},
 		{"activating", t.Context(), Reach, &BusyError{Owner: "you", ID: "1"}, Failed, "fleet machines attach m"},
 		{"not started", interrupted, Reach, context.Canceled, NotStarted, ""},
 		{"interrupted", interrupted, Copy, context.Canceled, Interrupted, ""},

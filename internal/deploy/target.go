@@ -255,8 +255,9 @@ type BusyError struct {
 	Target string
 	Owner  string
 	Age    time.Duration
-	// ID is the activation that is under way, if it is that far.
-	ID string
+	// ID is the activation that is under way, if it is that far; Run is the run that
+	// has claimed the machine, as far as a look at it tells.
+	ID, Run string
 }
 
 func (e *BusyError) Error() string {

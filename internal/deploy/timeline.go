@@ -39,8 +39,11 @@ const longest = 365 * 24 * time.Hour
 
 func (s sitting) length() time.Duration { return min(max(0, s.to.Sub(s.from)), longest) }
 
-// Timeline says what the run did when.
-func (h *History) Timeline() *Timeline {
+// Timeline says what the run did when; one that is under way does it still now.
+func (h *History) Timeline(now time.Time) *Timeline {
+	if h.UnderWay {
+		h.heard(now)
+	}
 	t := &Timeline{Run: h.Run(), Ways: []TimedWay{}, sittings: h.sittings}
 	spans := h.spans()
 	for _, r := range h.Summary().Results {

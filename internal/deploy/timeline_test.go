@@ -86,7 +86,7 @@ func timelineOf(t *testing.T, folder string) *Timeline {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.Timeline()
+	return h.Timeline(recordStart.Add(2 * time.Hour))
 }
 
 func TestTimeline(t *testing.T) {
@@ -150,6 +150,9 @@ func TestTimelineOfLittle(t *testing.T) {
 	if line.Outcome != RunUnderWay || last.State != Running || last.Spans[0].State != Running {
 		t.Errorf("%s, %+v", line.Outcome, last)
 	}
+	if now := recordStart.Add(2 * time.Hour); !last.Spans[0].To.Equal(now) || !line.Ended.IsZero() || line.Text != "1 unchanged, 1 failed, 1 rolled back, 1 unknown, 1 running" {
+		t.Errorf("%+v: %+v", line.Run, last.Spans)
+	}
 	if err := r.file.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +173,7 @@ func TestTimelineOfLittle(t *testing.T) {
 			t.Fatal(err)
 		}
 		var page bytes.Buffer
-		if err := h.Timeline().WritePage(&page); err != nil || !strings.Contains(page.String(), "</html>") {
+		if err := h.Timeline(recordStart).WritePage(&page); err != nil || !strings.Contains(page.String(), "</html>") {
 			t.Errorf("%v: %s", err, page.String())
 		}
 	}

@@ -49,7 +49,7 @@ func (c *CLI) Build(ctx context.Context, req BuildRequest) ([]BuildResult, error
 
 var (
 	drvInMessage = regexp.MustCompile(`'(/[^'\s]*/[0-9a-z]{32}-[^'\s]+\.drv)`)
-	logExcerpt   = regexp.MustCompile(`(?s)[;,.]?\s*[Ll]ast \d+ log lines:.*`)
+	logExcerpt   = regexp.MustCompile(`(?s)[;,.]?\s*(?:[Ll]ast \d+ log lines|Output paths):.*`)
 )
 
 // failures finds the derivations that failed, causes before what needed them,

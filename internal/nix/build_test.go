@@ -71,7 +71,7 @@ func TestBuildFailure(t *testing.T) {
 	if !strings.HasSuffix(dependent.DrvPath, "-dependent.drv") || !dependent.Dependency {
 		t.Errorf("dependent: %+v", dependent)
 	}
-	for _, part := range []string{"nix build .#ok .#fail .#dependent: ", "exit code 3", "first line ⏎ last line; failed with it: dependent", e.LogPath} {
+	for _, part := range []string{"nix build .#ok .#fail .#dependent: ", "exit code 3", "it printed last: first line ⏎ last line; failed with it: dependent", e.LogPath} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q lacks %q", err, part)
 		}

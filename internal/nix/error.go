@@ -87,14 +87,15 @@ func (e *Error) Error() string {
 // Reason is Error without what was wanted, for a message that says so itself.
 func (e *Error) Reason() string {
 	var b strings.Builder
-	b.WriteString(oneLine(e.Message))
+	// Where a derivation lies is in the log.
+	b.WriteString(oneLine(drvInMessage.ReplaceAllStringFunc(e.Message, func(m string) string { return "'" + storeName(m) })))
 	if pos := e.Position(); pos != "" {
 		b.WriteString(", at " + pos)
 	}
 	if len(e.Failures) > 0 && len(e.Failures[0].Log) > 0 {
 		log := e.Failures[0].Log
 		last := log[max(0, len(log)-3):]
-		fmt.Fprintf(&b, "; %s printed last: %s", storeName(e.Failures[0].DrvPath), strings.Join(last, " ⏎ "))
+		fmt.Fprintf(&b, "; it printed last: %s", strings.Join(last, " ⏎ "))
 	}
 	if more := len(e.Failures) - 1; more > 0 {
 		names := make([]string, 0, more)

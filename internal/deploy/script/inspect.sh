@@ -58,6 +58,10 @@ if [ -n "$under" ]; then
     say deploylive yes
   fi
 fi
+if { read -r run_claims since beat _ owner <"$run/fleet/lease"; } 2>/dev/null; then
+  uptime
+  say claim "$up $since $beat $run_claims $owner"
+fi
 if [ -d "${1%/*}" ] && [ ! -x "${1%/*}" ]; then
   say keyhidden yes
 elif [ -e "$1" ]; then
