@@ -40,7 +40,7 @@ func (b *builder) open(ctx context.Context) (*sshTarget, error) {
 	host := newSSHTarget(b.name, b.dial, b.reach)
 	err := host.Connect(ctx)
 	if err == nil {
-		_, err = host.Store(ctx) // it changes no more, and may be used many times at once
+		err = b.openStore(ctx, host) // it changes no more, and may be used many times at once
 	}
 	if err != nil {
 		_ = host.Close()
@@ -48,6 +48,17 @@ func (b *builder) open(ctx context.Context) (*sshTarget, error) {
 	}
 	b.hosts = append(b.hosts, host)
 	return host, nil
+}
+
+// openStore looks for the host's Nix, within the time for looking at a machine.
+func (b *builder) openStore(ctx context.Context, host *sshTarget) error {
+	ctx, cancel := context.WithTimeout(ctx, b.reach)
+	defer cancel()
+	_, err := host.Store(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("something hangs there: it lets us in, but does not tell within %s where its Nix is: %w", b.reach, err)
+	}
+	return err
 }
 
 func (b *builder) close() error {
@@ -188,12 +199,16 @@ func (w *way) tryBuildIn(ctx context.Context, host Target) error {
 		}
 		return nil
 	}
-	err = d.o.Nix.Copy(ctx, nix.CopyRequest{
-		To: store, Paths: []string{s.Wanted.DrvPath}, NoCheckSigs: true, SubstituteOnDestination: true, OnEvent: request.OnEvent,
+	what := fmt.Sprintf("hand the derivation of %s to %s", s.Wanted.OutPath, host)
+	err = w.watched(ctx, host, what, host.Traffic, func(ctx context.Context) error {
+		return d.o.Nix.Copy(ctx, nix.CopyRequest{
+			To: store, Paths: []string{s.Wanted.DrvPath}, NoCheckSigs: true, SubstituteOnDestination: true, OnEvent: request.OnEvent,
+		})
 	})
 	if err != nil {
-		return w.storeError(ctx, host, fmt.Sprintf("hand the derivation of %s to %s", s.Wanted.OutPath, host), err)
+		return err
 	}
+	// A build is not watched: it may say nothing for long.
 	if _, err = d.o.Nix.Build(ctx, request); err != nil {
 		return w.storeError(ctx, host, fmt.Sprintf("build %s on %s", s.Wanted.OutPath, host), err)
 	}
@@ -217,7 +232,7 @@ func (w *way) transfer(ctx context.Context, b *builder) error {
 		return err
 	}
 	var moved atomic.Int64
-	return w.watched(ctx, moved.Load, func(ctx context.Context) error {
+	return w.watched(ctx, w.t, w.copying(), moved.Load, func(ctx context.Context) error {
 		for piece := range slices.Chunk(missing, transferred) {
 			w.d.emit(w.m.Name, Copy, Running, piece[len(piece)-1])
 			r, pipe := io.Pipe()
