@@ -69,7 +69,7 @@ func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	case self:
 		return "built on the machine", nil
 	case b != nil:
-		return "from " + b.name, w.transfer(ctx, b)
+		return "from " + b.name, b.exports.use(ctx, w.s.Wave, func(host *sshTarget) error { return w.transfer(ctx, host) })
 	}
 	opening, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
