@@ -245,9 +245,9 @@ func (w *way) tryBuildIn(ctx context.Context, host Target) error {
 	if err != nil {
 		return err
 	}
-	// A build is not watched: it may say nothing for long.
+	began := time.Now() // it is not watched: it may say nothing for long
 	if _, err = d.o.Nix.Build(ctx, request); err != nil {
-		return w.storeError(ctx, host, fmt.Sprintf("build %s on %s", s.Wanted.OutPath, host), err)
+		return w.storeError(ctx, host, began, fmt.Sprintf("build %s on %s", s.Wanted.OutPath, host), err)
 	}
 	return nil
 }

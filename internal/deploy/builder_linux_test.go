@@ -166,11 +166,18 @@ for piece in $(seq 40); do dd bs=1M count=1 iflag=fullblock 2>/dev/null; sleep 0
 }
 
 // A build host that is lost while it builds, and once more while what it built is
-// taken from it, is reached again by all who need it.
+// taken from it, is reached again by all who need it. What went wrong there before
+// is not taken for the reason.
 func TestBuildHostLost(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	builder := testhost.Lights(t, n, testhost.Options{Name: "builder"}, testhost.Options{Name: "one"}, testhost.Options{Name: "two"})[0]
 	on(t, builder, "nix-store", "--init") // which two at once do not do well
+	program := on(t, builder, "sh", "-c", "command -v nix-daemon")
+	put(t, builder, "/run/current-system/sw/bin/nix-daemon", fmt.Appendf(nil, `#!/bin/sh
+mkdir /opt/once 2>/dev/null || exec %s "$@"
+echo 'error: it cannot fork' >&2
+exit 1
+`, program), 0o755)
 	x := newNix(t)
 	tops := flakeOf(t, x, map[string]system{"one": {version: "1", build: "$b sleep 2"}, "two": {version: "1", build: "$b sleep 2"}})
 	var machines []deploy.Machine
@@ -179,12 +186,13 @@ func TestBuildHostLost(t *testing.T) {
 		m.BuildHost = "ssh://builder"
 		machines = append(machines, m)
 	}
-	lost, built := map[deploy.Phase]bool{}, 0
+	var lost map[deploy.Phase]bool // nil at first
+	built := 0
 	o := sshOptions(x, &recorder{hook: func(e deploy.Event) {
 		if e.Phase == deploy.Build && e.State == deploy.Done {
 			built++
 		}
-		if (e.Phase == deploy.Build || e.Phase == deploy.Copy && built == 2) && e.State == deploy.Running && !lost[e.Phase] {
+		if lost != nil && (e.Phase == deploy.Build || e.Phase == deploy.Copy && built == 2) && e.State == deploy.Running && !lost[e.Phase] {
 			lost[e.Phase] = true
 			must(t, builder.KillSSHD())
 			must(t, builder.StartSSHD())
@@ -198,7 +206,10 @@ func TestBuildHostLost(t *testing.T) {
 		}
 		return dial(ctx, machine, host)
 	}
-	summary := newDeployer(t, o).Update(t.Context(), machines)
+	d := newDeployer(t, o)
+	wantState(t, d.Update(t.Context(), machines[:1]), machines[0].Name, deploy.Failed, "it cannot fork")
+	lost = map[deploy.Phase]bool{}
+	summary := d.Update(t.Context(), machines)
 	wantState(t, summary, "one", deploy.Done)
 	wantState(t, summary, "two", deploy.Done)
 	if len(lost) != 2 || dialled.Load() != 4 { // twice to build, twice for exports

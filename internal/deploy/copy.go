@@ -94,6 +94,7 @@ func (w *way) copying() string { return fmt.Sprintf("copy %s to %s", w.s.Wanted.
 // watched runs a copy to a host, for as long as the bytes grow that it has moved. An
 // error begins with what the copy does.
 func (w *way) watched(ctx context.Context, host Target, what string, moved func() int64, run func(context.Context) error) error {
+	began := time.Now()
 	watching, stop := w.watchStall(ctx, moved)
 	err := run(watching)
 	stalled := context.Cause(watching)
@@ -104,16 +105,20 @@ func (w *way) watched(ctx context.Context, host Target, what string, moved func(
 	case errors.Is(stalled, errStalled):
 		return fmt.Errorf("%s: %w (for %s)", what, errStalled, w.d.o.Timeouts.Stall)
 	}
-	return w.storeError(ctx, host, what, err)
+	return w.storeError(ctx, host, began, what, err)
 }
 
 // storeError says why something failed that was to be done in the store of a host,
-// which knows more of it than Nix does here.
-func (w *way) storeError(ctx context.Context, host Target, what string, err error) error {
+// which knows more of it than Nix does here. What went wrong there before that began
+// is no reason: the host may be that of others too.
+func (w *way) storeError(ctx context.Context, host Target, began time.Time, what string, err error) error {
 	if system := foreignSystem(err); system != "" {
 		return &ForeignSystemError{System: system, Host: host.String(), Err: err}
 	}
-	reason := host.StoreErr()
+	var reason error
+	if host, ok := host.(*sshTarget); ok {
+		reason = host.storeErr(began)
+	}
 	var failed *nix.Error
 	switch {
 	case isDiskFull(err):
