@@ -18,16 +18,49 @@ import (
 // Here is the build host that this computer is, whatever a flake says.
 const Here = "localhost"
 
+// How many machines use a connection to a build host at once, which has eight
+// sessions; each uses one at a time. Those of exports that were given up may count
+// a little longer.
+const (
+	buildSessions  = 8
+	exportSessions = 6
+)
+
 // builder is a host that builds for machines, which share its connection.
 type builder struct {
-	name  string
-	dial  func(context.Context) (*ssh.Conn, error)
-	reach time.Duration
+	name     string
+	dial     func(context.Context) (*ssh.Conn, error)
+	reach    time.Duration
+	sessions *places
+	// exports is the host over a connection of its own, for what is taken from it and
+	// asked of it: builds may hold all sessions of theirs for long.
+	exports *builder
 
 	mu sync.Mutex
 	// hosts has a host for each connection; the last one's is in use, those before
 	// were lost. Whoever has one of them is not disturbed by a later one.
 	hosts []*sshTarget
+}
+
+func newBuilder(name string, dial func(context.Context) (*ssh.Conn, error), reach time.Duration) *builder {
+	return &builder{
+		name: name, dial: dial, reach: reach, sessions: newPlaces(buildSessions),
+		exports: &builder{name: name, dial: dial, reach: reach, sessions: newPlaces(exportSessions)},
+	}
+}
+
+// use lends the host to a machine of a wave once there is a session for it. What
+// has a deadline begins in do: the wait may be long.
+func (b *builder) use(ctx context.Context, wave int, do func(*sshTarget) error) error {
+	if err := b.sessions.take(ctx, wave); err != nil {
+		return err
+	}
+	defer b.sessions.give()
+	host, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	return do(host)
 }
 
 // open gives the host, over a new connection if there is none or it was lost.
@@ -39,21 +72,35 @@ func (b *builder) open(ctx context.Context) (*sshTarget, error) {
 	}
 	host := newSSHTarget(b.name, b.dial, b.reach)
 	err := host.Connect(ctx)
-	if err == nil {
-		_, err = host.Store(ctx) // it changes no more, and may be used many times at once
+	if err == nil && b.exports != nil { // exports do without its Nix daemon
+		err = b.openStore(ctx, host)
 	}
 	if err != nil {
 		_ = host.Close()
 		return nil, fmt.Errorf("reach the build host: %w", err)
 	}
-	b.hosts = append(b.hosts, host)
+	b.hosts = append(b.hosts, host) // it changes no more, and may be used many times at once
 	return host, nil
+}
+
+// openStore looks for the host's Nix, within the time for looking at a machine.
+func (b *builder) openStore(ctx context.Context, host *sshTarget) error {
+	ctx, cancel := context.WithTimeout(ctx, b.reach)
+	defer cancel()
+	_, err := host.Store(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("something hangs there: it lets us in, but does not tell within %s where its Nix is: %w", b.reach, err)
+	}
+	return err
 }
 
 func (b *builder) close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var all error
+	if b.exports != nil {
+		all = b.exports.close()
+	}
 	for _, host := range b.hosts {
 		all = errors.Join(all, host.Close())
 	}
@@ -93,7 +140,7 @@ func (w *way) builder() (b *builder, self bool, err error) {
 	defer d.mu.Unlock()
 	if d.builders[a.String()] == nil {
 		dial := func(ctx context.Context) (*ssh.Conn, error) { return d.o.Dial(ctx, d.o.Names[address], a.SSH) }
-		d.builders[a.String()] = &builder{name: a.String(), dial: dial, reach: d.o.Timeouts.Reach}
+		d.builders[a.String()] = newBuilder(a.String(), dial, d.o.Timeouts.Reach)
 	}
 	return d.builders[a.String()], false, nil
 }
@@ -142,28 +189,29 @@ func (w *way) build(ctx context.Context) error {
 	case err != nil:
 		return err
 	case self:
-		return w.buildIn(ctx, w.t.String(), func(context.Context) (Target, error) { return w.t, nil }, w.reconnect)
+		return w.buildIn(ctx, w.t.String(), func(do func(Target) error) error { return do(w.t) }, w.reconnect)
 	case b != nil:
-		open := func(ctx context.Context) (Target, error) { return b.open(ctx) }
-		return w.buildIn(ctx, b.name, open, func(context.Context) error { return nil })
+		use := func(do func(Target) error) error {
+			return b.use(ctx, w.s.Wave, func(host *sshTarget) error { return do(host) })
+		}
+		return w.buildIn(ctx, b.name, use, func(context.Context) error { return nil })
 	}
 	return w.d.build(ctx, w.s)
 }
 
-// buildIn builds in the store of another host, which is given the derivation. A
-// connection that is lost meanwhile is made anew: Nix goes on where it was.
-func (w *way) buildIn(ctx context.Context, name string, open func(context.Context) (Target, error), reopen func(context.Context) error) error {
+// buildIn builds in the store of another host, which use lends, and which is given
+// the derivation. A connection that is lost meanwhile is made anew: Nix goes on
+// where it was.
+func (w *way) buildIn(ctx context.Context, name string, use func(do func(Target) error) error, reopen func(context.Context) error) error {
 	d, s := w.d, w.s
 	return d.duringOf(ctx, Build, s.Wave, func() error {
 		d.emit(s.Machine, Build, Started, "on "+name)
 		opened := false
 		try := func() error {
-			host, err := open(ctx)
-			if err != nil {
-				return err
-			}
-			opened = true
-			return w.tryBuildIn(ctx, host)
+			return use(func(host Target) error {
+				opened = true
+				return w.tryBuildIn(ctx, host)
+			})
 		}
 		err := w.retry(ctx, Build, try, func(err error) bool { return !opened || !unreachable(err) }, reopen)
 		if err != nil {
@@ -188,14 +236,18 @@ func (w *way) tryBuildIn(ctx context.Context, host Target) error {
 		}
 		return nil
 	}
-	err = d.o.Nix.Copy(ctx, nix.CopyRequest{
-		To: store, Paths: []string{s.Wanted.DrvPath}, NoCheckSigs: true, SubstituteOnDestination: true, OnEvent: request.OnEvent,
+	what := fmt.Sprintf("hand the derivation of %s to %s", s.Wanted.OutPath, host)
+	err = w.watched(ctx, host, what, host.Traffic, func(ctx context.Context) error {
+		return d.o.Nix.Copy(ctx, nix.CopyRequest{
+			To: store, Paths: []string{s.Wanted.DrvPath}, NoCheckSigs: true, SubstituteOnDestination: true, OnEvent: request.OnEvent,
+		})
 	})
 	if err != nil {
-		return w.storeError(ctx, host, fmt.Sprintf("hand the derivation of %s to %s", s.Wanted.OutPath, host), err)
+		return err
 	}
+	began := time.Now() // it is not watched: it may say nothing for long
 	if _, err = d.o.Nix.Build(ctx, request); err != nil {
-		return w.storeError(ctx, host, fmt.Sprintf("build its system on %s", host), err)
+		return w.storeError(ctx, host, began, fmt.Sprintf("build its system on %s", host), err)
 	}
 	return nil
 }
@@ -206,18 +258,14 @@ const transferred = 64
 
 // transfer brings the system from the build host to the machine, through us.
 // Nothing of it touches a disk here.
-func (w *way) transfer(ctx context.Context, b *builder) error {
-	from, err := b.open(ctx)
-	if err != nil {
-		return err
-	}
+func (w *way) transfer(ctx context.Context, from *sshTarget) error {
 	to := w.t.(comparer) // builder has seen to that
 	missing, err := w.missing(ctx, from, to)
 	if err != nil {
 		return err
 	}
 	var moved atomic.Int64
-	return w.watched(ctx, moved.Load, func(ctx context.Context) error {
+	return w.watched(ctx, w.t, w.copying(), moved.Load, func(ctx context.Context) error {
 		for piece := range slices.Chunk(missing, transferred) {
 			w.d.emit(w.m.Name, Copy, Running, piece[len(piece)-1])
 			r, pipe := io.Pipe()

@@ -166,11 +166,18 @@ for piece in $(seq 40); do dd bs=1M count=1 iflag=fullblock 2>/dev/null; sleep 0
 }
 
 // A build host that is lost while it builds, and once more while what it built is
-// taken from it, is reached again by all who need it.
+// taken from it, is reached again by all who need it. What went wrong there before
+// is not taken for the reason.
 func TestBuildHostLost(t *testing.T) {
 	n := testhost.NewNetwork(t)
 	builder := testhost.Lights(t, n, testhost.Options{Name: "builder"}, testhost.Options{Name: "one"}, testhost.Options{Name: "two"})[0]
 	on(t, builder, "nix-store", "--init") // which two at once do not do well
+	program := on(t, builder, "sh", "-c", "command -v nix-daemon")
+	put(t, builder, "/run/current-system/sw/bin/nix-daemon", fmt.Appendf(nil, `#!/bin/sh
+mkdir /opt/once 2>/dev/null || exec %s "$@"
+echo 'error: it cannot fork' >&2
+exit 1
+`, program), 0o755)
 	x := newNix(t)
 	tops := flakeOf(t, x, map[string]system{"one": {version: "1", build: "$b sleep 2"}, "two": {version: "1", build: "$b sleep 2"}})
 	var machines []deploy.Machine
@@ -179,9 +186,13 @@ func TestBuildHostLost(t *testing.T) {
 		m.BuildHost = "ssh://builder"
 		machines = append(machines, m)
 	}
-	lost := map[deploy.Phase]bool{}
+	var lost map[deploy.Phase]bool // nil at first
+	built := 0
 	o := sshOptions(x, &recorder{hook: func(e deploy.Event) {
-		if (e.Phase == deploy.Build || e.Phase == deploy.Copy) && e.State == deploy.Running && !lost[e.Phase] {
+		if e.Phase == deploy.Build && e.State == deploy.Done {
+			built++
+		}
+		if lost != nil && (e.Phase == deploy.Build || e.Phase == deploy.Copy && built == 2) && e.State == deploy.Running && !lost[e.Phase] {
 			lost[e.Phase] = true
 			must(t, builder.KillSSHD())
 			must(t, builder.StartSSHD())
@@ -195,11 +206,62 @@ func TestBuildHostLost(t *testing.T) {
 		}
 		return dial(ctx, machine, host)
 	}
-	summary := newDeployer(t, o).Update(t.Context(), machines)
+	d := newDeployer(t, o)
+	wantState(t, d.Update(t.Context(), machines[:1]), machines[0].Name, deploy.Failed, "it cannot fork")
+	lost = map[deploy.Phase]bool{}
+	summary := d.Update(t.Context(), machines)
 	wantState(t, summary, "one", deploy.Done)
 	wantState(t, summary, "two", deploy.Done)
-	if len(lost) != 2 || dialled.Load() != 3 {
-		t.Errorf("the build host was lost in %v and reached %d times, want 3", lost, dialled.Load())
+	if len(lost) != 2 || dialled.Load() != 4 { // twice to build, twice for exports
+		t.Errorf("the build host was lost in %v and reached %d times, want 4", lost, dialled.Load())
+	}
+}
+
+// A build host that builds for more machines than a connection has sessions gives
+// a system that is built away nevertheless.
+func TestBuildHostBusy(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	builder := testhost.Lights(t, n, testhost.Options{Name: "builder"}, testhost.Options{Name: "quick"}, testhost.Options{Name: "other"})[0]
+	on(t, builder, "nix-store", "--init")
+	on(t, builder, "sh", "-c", "mkdir -p /etc/nix; echo max-jobs = 20 >>/etc/nix/nix.conf")
+	systems := map[string]system{"quick": {version: "1", build: "$b sleep 4"}}
+	for i := range 9 {
+		systems[fmt.Sprintf("slow%d", i)] = system{version: "1", build: "$b sleep 30"}
+	}
+	x := newNix(t)
+	var machines []deploy.Machine
+	for name, top := range flakeOf(t, x, systems) {
+		m := machine(name, flake.NixOS, "ssh://other", top)
+		if name == "quick" {
+			m.Address = "ssh://quick"
+		}
+		m.BuildHost = "ssh://builder"
+		machines = append(machines, m)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	building, slow := make(chan struct{}), false
+	o := sshOptions(x, &recorder{hook: func(e deploy.Event) {
+		switch quick := e.Machine == "quick"; {
+		case quick && e.Phase == deploy.Build && e.State == deploy.Started:
+			close(building)
+		case quick && e.Phase == deploy.End:
+			cancel()
+		case !quick && e.Phase == deploy.Build && e.State == deploy.Done:
+			slow = true
+		}
+	}}, n)
+	dial := o.Dial
+	o.Dial = func(ctx context.Context, machine string, host ssh.Target) (*ssh.Conn, error) {
+		if host.Host == "other" {
+			<-building
+		}
+		return dial(ctx, machine, host)
+	}
+	o.Limits.Build = 10
+	wantState(t, newDeployer(t, o).Update(ctx, machines), "quick", deploy.Done)
+	if slow {
+		t.Error("it waited for the builds of others")
 	}
 }
 

@@ -69,7 +69,7 @@ func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	case self:
 		return "built on the machine", nil
 	case b != nil:
-		return "from " + b.name, w.transfer(ctx, b)
+		return "from " + b.name, b.exports.use(ctx, w.s.Wave, func(host *sshTarget) error { return w.transfer(ctx, host) })
 	}
 	opening, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Reach)
 	defer cancel()
@@ -80,7 +80,7 @@ func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	case store == "":
 		return "built in the store of this machine", nil
 	}
-	return "", w.watched(ctx, w.t.Traffic, func(ctx context.Context) error {
+	return "", w.watched(ctx, w.t, w.copying(), w.t.Traffic, func(ctx context.Context) error {
 		return w.d.o.Nix.Copy(ctx, nix.CopyRequest{
 			To: store, Paths: []string{w.s.Wanted.OutPath}, NoCheckSigs: true, SubstituteOnDestination: true,
 			OnEvent: w.d.nixEvents(w.s.Machine, Copy),
@@ -88,29 +88,37 @@ func (w *way) tryCopy(ctx context.Context) (note string, err error) {
 	})
 }
 
-// watched runs a copy, for as long as the bytes grow that it has moved.
-func (w *way) watched(ctx context.Context, moved func() int64, run func(context.Context) error) error {
+// copying says what a copy of the system does.
+func (w *way) copying() string { return fmt.Sprintf("copy %s to %s", w.s.Wanted.OutPath, w.t) }
+
+// watched runs a copy to a host, for as long as the bytes grow that it has moved. An
+// error begins with what the copy does.
+func (w *way) watched(ctx context.Context, host Target, what string, moved func() int64, run func(context.Context) error) error {
+	began := time.Now()
 	watching, stop := w.watchStall(ctx, moved)
 	err := run(watching)
 	stalled := context.Cause(watching)
 	stop()
-	what := fmt.Sprintf("copy %s to %s", w.s.Wanted.OutPath, w.t)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(stalled, errStalled):
 		return fmt.Errorf("%s: %w (for %s)", what, errStalled, w.d.o.Timeouts.Stall)
 	}
-	return w.storeError(ctx, w.t, what, err)
+	return w.storeError(ctx, host, began, what, err)
 }
 
 // storeError says why something failed that was to be done in the store of a host,
-// which knows more of it than Nix does here.
-func (w *way) storeError(ctx context.Context, host Target, what string, err error) error {
+// which knows more of it than Nix does here. What went wrong there before that began
+// is no reason: the host may be that of others too.
+func (w *way) storeError(ctx context.Context, host Target, began time.Time, what string, err error) error {
 	if system := foreignSystem(err); system != "" {
 		return &ForeignSystemError{System: system, Host: host.String(), Err: err}
 	}
-	reason := host.StoreErr()
+	var reason error
+	if host, ok := host.(*sshTarget); ok {
+		reason = host.storeErr(began)
+	}
 	var failed *nix.Error
 	switch {
 	case isDiskFull(err):

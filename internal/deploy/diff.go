@@ -132,22 +132,26 @@ func (d *Deployer) evaluated(ctx context.Context, m Machine) (Machine, error) {
 }
 
 // built is what the system is made of, as the host tells that has built it.
-func (w *way) built(ctx context.Context) (system, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	var host Target
-	switch b, self, err := w.builder(); {
+func (w *way) built(ctx context.Context) (built system, err error) {
+	b, self, err := w.builder()
+	switch {
 	case err != nil:
 		return system{}, err
 	case self:
-		host = w.t
+		return w.askBuilt(ctx, w.t)
 	case b != nil:
-		if host, err = b.open(ctx); err != nil {
-			return system{}, err
-		}
-	default:
-		host = newLocalTarget(w.m.Class, w.d.o.Root, w.d.o.Terminal)
+		err = b.exports.use(ctx, w.s.Wave, func(host *sshTarget) (err error) {
+			built, err = w.askBuilt(ctx, host)
+			return err
+		})
+		return built, err
 	}
+	return w.askBuilt(ctx, newLocalTarget(w.m.Class, w.d.o.Root, w.d.o.Terminal))
+}
+
+func (w *way) askBuilt(ctx context.Context, host Target) (system, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	built, err := w.builtOn(ctx, host)
 	if err != nil {
 		return system{}, fmt.Errorf("ask %s about %s: %w", host, w.s.Wanted.OutPath, err)

@@ -1,6 +1,8 @@
 package deploy_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -36,4 +38,31 @@ func TestHangs(t *testing.T) {
 			t.Errorf("it was changed: %s", got)
 		}
 	}
+}
+
+// So is a build host: one that starts no session, and one whose Nix daemon greets
+// and then says nothing more.
+func TestHangsOnBuildHost(t *testing.T) {
+	n := testhost.NewNetwork(t)
+	hosts := testhost.Lights(t, n, testhost.Options{Name: "session"}, testhost.Options{Name: "daemon"})
+	put(t, hosts[0], "/root/.ssh/rc", []byte("exec sleep 600\n"), 0o755)
+	program := on(t, hosts[1], "sh", "-c", "command -v nix-daemon")
+	put(t, hosts[1], "/run/current-system/sw/bin/nix-daemon", fmt.Appendf(nil, `#!/bin/sh
+{ dd bs=1 count=200 2>/dev/null; exec sleep 600; } | %s --stdio
+`, program), 0o755)
+	x := newNix(t)
+	tops := flakeOf(t, x, map[string]system{"session": {version: "1"}, "daemon": {version: "1"}})
+	var machines []deploy.Machine
+	for _, h := range hosts {
+		m := machine(h.Name, flake.NixOS, "ssh://client", tops[h.Name])
+		m.BuildHost = "ssh://" + h.Name
+		machines = append(machines, m)
+	}
+	o := sshOptions(x, &recorder{}, n)
+	o.Goal, o.Timeouts.Reach, o.Timeouts.Stall = deploy.JustBuild, 3*time.Second, 3*time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	summary := newDeployer(t, o).Update(ctx, machines)
+	wantState(t, summary, "session", deploy.Failed, "reach the build host: something hangs there: it lets us in, but does not tell within 3s where its Nix is")
+	wantState(t, summary, "daemon", deploy.Failed, "hand the derivation of "+tops["daemon"].OutPath+" to ssh://daemon: nothing moves any more (for 3s)")
 }

@@ -153,8 +153,5 @@ func (t *localTarget) Store(context.Context) (string, error) { return "", nil }
 // Traffic is none: nothing is copied.
 func (t *localTarget) Traffic() int64 { return 0 }
 
-// StoreErr has nothing to add: Nix reaches the store itself.
-func (t *localTarget) StoreErr() error { return nil }
-
 // Close has nothing to give back.
 func (t *localTarget) Close() error { return nil }

@@ -119,13 +119,14 @@ func (t *sshTarget) Traffic() int64 {
 	return tunnel.BytesSent() + tunnel.BytesReceived()
 }
 
-// StoreErr is what the tunnel knows of a failure on the host.
-func (t *sshTarget) StoreErr() error {
+// storeErr is what the tunnel knows of a failure on the host since then, which Nix
+// itself is not told.
+func (t *sshTarget) storeErr(since time.Time) error {
 	tunnel := t.tunnel.Load()
 	if tunnel == nil {
 		return nil
 	}
-	return tunnel.Err()
+	return tunnel.Err(since)
 }
 
 func (t *sshTarget) DialContext(ctx context.Context, network, address string) (net.Conn, error) {

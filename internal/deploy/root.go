@@ -131,9 +131,6 @@ func (t *rootTarget) Store(ctx context.Context) (string, error) {
 // Traffic cannot be told: Nix writes into the folder itself.
 func (t *rootTarget) Traffic() int64 { return time.Now().UnixNano() }
 
-// StoreErr has nothing to add: Nix reaches the folder itself.
-func (t *rootTarget) StoreErr() error { return nil }
-
 func (t *rootTarget) WriteFile(ctx context.Context, name string, data []byte) error {
 	if err := t.create(ctx); err != nil {
 		return err

@@ -46,9 +46,6 @@ type Target interface {
 	Store(ctx context.Context) (string, error)
 	// Traffic is how many bytes went to the store and came from it so far.
 	Traffic() int64
-	// StoreErr is what went wrong on the machine's side of Store, which Nix
-	// itself is not told.
-	StoreErr() error
 	// WriteFile puts a file in place atomically, readable by root only, in a
 	// folder that root alone may enter.
 	WriteFile(ctx context.Context, path string, data []byte) error

@@ -25,6 +25,7 @@ type attempt struct {
 	settings
 	timeout time.Duration
 	keys    credentials
+	trusted bool // the key that the host has shown
 	// first says, when the host has shown a key that is trusted, whether no other
 	// attempt was there before.
 	first func() bool
@@ -50,18 +51,34 @@ func (a *attempt) run(ctx context.Context) (*Conn, error) {
 	if a.settings.host != a.name || a.port != 22 {
 		a.name += " (" + a.address() + ")"
 	}
-	raw, err := a.connect(ctx)
+	client, wire, err := a.login(ctx, check)
+	if errors.Is(err, ErrHostKeyChanged) && check.passOver() {
+		// Unless the other key is one of the host, what the first one says counts.
+		other, otherWire, failed := a.login(ctx, check)
+		if a.trusted {
+			client, wire, err = other, otherWire, failed
+		}
+	}
 	if err != nil {
 		return nil, err
+	}
+	return newConn(a.dialer, a.cfg, a.host, a.user, client, wire), nil
+}
+
+// login connects and makes an SSH connection.
+func (a *attempt) login(ctx context.Context, check *hostKeyCheck) (*ssh.Client, *wire, error) {
+	raw, err := a.connect(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
 	wire := &wire{Conn: raw}
 	client, err := a.handshake(ctx, wire, check)
 	if err != nil {
 		raw.Close()
-		return nil, proxyError(ctx, raw, err)
+		return nil, nil, proxyError(ctx, raw, err)
 	}
 	raw.SetDeadline(time.Time{})
-	return newConn(a.dialer, a.cfg, a.host, a.user, client, wire), nil
+	return client, wire, nil
 }
 
 // connect makes the byte stream to a host: directly, through jump hosts or by
@@ -124,7 +141,6 @@ func (a *attempt) handshake(ctx context.Context, wire *wire, check *hostKeyCheck
 
 	var keyErr error
 	var once sync.Once // the key is checked again whenever keys are exchanged anew
-	trusted := false
 	config := &ssh.ClientConfig{
 		User:              a.user,
 		HostKeyAlgorithms: check.algorithms,
@@ -134,7 +150,7 @@ func (a *attempt) handshake(ctx context.Context, wire *wire, check *hostKeyCheck
 				if err == nil && !a.first() {
 					err = errOvertaken
 				}
-				if keyErr, trusted = err, err == nil; trusted {
+				if keyErr, a.trusted = err, err == nil; a.trusted {
 					wire.SetDeadline(time.Now().Add(authTimeout))
 				}
 			})
@@ -159,11 +175,11 @@ func (a *attempt) handshake(ctx context.Context, wire *wire, check *hostKeyCheck
 		return nil, fmt.Errorf("connect to %s: %w", a.name, keyErr)
 	case a.keys.err != nil:
 		return nil, a.keys.err
-	case isTimeout(err) && trusted:
+	case isTimeout(err) && a.trusted:
 		return nil, fmt.Errorf("authenticate at %s: %w (%s)", a.name, ErrTimeout, authTimeout)
 	case isTimeout(err):
 		return nil, fmt.Errorf("connect to %s: %w: it accepted the connection and said nothing for %s", a.name, ErrTimeout, a.timeout)
-	case trusted:
+	case a.trusted:
 		return nil, &AuthError{User: a.user, Host: a.name, Accepts: a.keys.accepts, Tried: a.keys.tried, Skipped: a.keys.skipped, Err: err}
 	default:
 		return nil, fmt.Errorf("connect to %s: %w: what answers there does not speak SSH as we do: %w", a.name, ErrUnreachable, err)

@@ -15,6 +15,8 @@ import (
 type hostKeyCheck struct {
 	name       string // as in known_hosts
 	algorithms []string
+	trusted    int             // how many of them, the first, are those of keys that somebody vouches for
+	shown      ssh.PublicKey   // the key or certificate that was checked last; nil before
 	pinned     []ssh.PublicKey // by the fleet
 	pinnedFrom string
 	known      []knownAs
@@ -120,29 +122,55 @@ func (c *hostKeyCheck) authorities() []string {
 }
 
 func (c *hostKeyCheck) chooseAlgorithms() {
-	var wanted []string
+	add := func(algorithms []string) {
+		for _, algorithm := range algorithms {
+			if !slices.Contains(c.algorithms, algorithm) {
+				c.algorithms = append(c.algorithms, algorithm)
+			}
+		}
+	}
 	for _, key := range c.pinned {
-		wanted = append(wanted, algorithmsOf(key)...)
+		add(algorithmsOf(key))
 	}
 	if len(c.authorities()) > 0 {
-		wanted = append(wanted, certAlgorithms...)
+		add(certAlgorithms)
 	}
 	for _, known := range c.known {
 		for _, k := range known.keys {
-			wanted = append(wanted, algorithmsOf(k.key)...)
+			add(algorithmsOf(k.key))
 		}
 	}
-	for _, algorithm := range append(wanted, keyAlgorithms...) {
-		if !slices.Contains(c.algorithms, algorithm) {
-			c.algorithms = append(c.algorithms, algorithm)
-		}
-	}
+	c.trusted = len(c.algorithms)
+	add(keyAlgorithms)
 }
 
-// algorithmsOf are those by which a host proves that it has the key.
+// passOver is for a host whose key is not trusted: it leaves the algorithms by which
+// the host may prove that it has another that is, and tells whether there are any.
+// A host shows but one of its keys, and before its next deploy not always the one
+// that is known: a pinned key of another kind is asked for first. The kinds that
+// were asked for before the one shown it does not have.
+func (c *hostKeyCheck) passOver() bool {
+	if c.shown == nil { // the key was that of a jump host
+		return false
+	}
+	isShown := func(algorithm string) bool { return slices.Contains(algorithmsOf(c.shown), algorithm) }
+	from := slices.IndexFunc(c.algorithms[:c.trusted], isShown)
+	if from < 0 {
+		return false
+	}
+	c.algorithms = slices.DeleteFunc(c.algorithms[from:c.trusted], isShown)
+	c.trusted = len(c.algorithms)
+	return c.trusted > 0
+}
+
+// algorithmsOf are those by which a host proves that it has the key, or the
+// certificate.
 func algorithmsOf(key ssh.PublicKey) []string {
-	if key.Type() == ssh.KeyAlgoRSA {
+	switch key.Type() {
+	case ssh.KeyAlgoRSA:
 		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	case ssh.CertAlgoRSAv01:
+		return []string{ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}
 	}
 	return []string{key.Type()}
 }
@@ -154,6 +182,7 @@ func (c *hostKeyCheck) callback(_ string, _ net.Addr, got ssh.PublicKey) error {
 	if isCert {
 		plain = cert.Key
 	}
+	c.shown = got
 	if err := c.checkRevoked(plain, cert); err != nil {
 		return err
 	}

@@ -269,6 +269,76 @@ func TestHostKeyAlgorithms(t *testing.T) {
 	}
 }
 
+// A host that shows an old key, because its next one is of that kind and pinned, is
+// asked for the key or certificate that it is known by.
+func TestHostKeyBeforeDeploy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"authority", "host", "next"} {
+		keygen(t, dir+"/"+name)
+	}
+	for _, name := range []string{"ecdsa", "other"} {
+		keygen(t, dir+"/"+name, "-t", "ecdsa")
+	}
+	sign(t, dir+"/authority", dir+"/host", "-h", "-n", "127.0.0.1")
+	authority, host, next, ecdsa, other := readKey(t, dir+"/authority.pub"), readKey(t, dir+"/host.pub"), readKey(t, dir+"/next.pub"), readKey(t, dir+"/ecdsa.pub"), readKey(t, dir+"/other.pub")
+	s := newServer(t, "HostKey "+dir+"/host", "HostKey "+dir+"/ecdsa", "HostCertificate "+dir+"/host-cert.pub")
+	hostPrint := fingerprint(publicKey(t, host))
+
+	tests := []struct {
+		name   string
+		known  string // key, or authority, in known_hosts
+		pinned string
+		dials  int
+		want   error
+		says   []string
+	}{
+		{name: "known by another kind of key", known: "* " + ecdsa, pinned: next, dials: 2},
+		{name: "known by its certificate", known: "@cert-authority * " + authority, pinned: next, dials: 2},
+		{name: "deployed", known: "* " + other, pinned: host, dials: 1},
+		{name: "neither is its own", known: "* " + other, pinned: next, dials: 2, want: ErrHostKeyChanged, says: []string{"it shows " + hostPrint}},
+		{name: "by a stranger", known: "@cert-authority * " + next, pinned: next, dials: 2, want: ErrHostKeyChanged, says: []string{"it shows " + hostPrint}},
+		{name: "known by no other kind", known: "* " + next, pinned: next, dials: 1, want: ErrHostKeyChanged, says: []string{"it shows " + hostPrint}},
+		{name: "revoked", known: "* " + ecdsa + "\n@revoked * " + ecdsa, pinned: next, dials: 2, want: ErrHostKeyChanged, says: []string{"it shows " + hostPrint}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLink(t, s.address())
+			cfg := s.config(t)
+			s.write(t, "known_hosts", test.known+"\n", 0o600)
+			cfg.HostKeys, cfg.Target.Port = []string{test.pinned}, l.port
+			refused(t, cfg, test.want, test.says...)
+			if got := l.connections(); got != test.dials {
+				t.Errorf("it was reached %d times, want %d", got, test.dials)
+			}
+		})
+	}
+
+	t.Run("and lets nobody in", func(t *testing.T) {
+		cfg := s.config(t)
+		s.write(t, "known_hosts", "* "+ecdsa+"\n", 0o600)
+		s.write(t, "authorized_keys", "", 0o644)
+		defer s.write(t, "authorized_keys", s.read(t, "user.pub"), 0o644)
+		cfg.HostKeys = []string{next}
+		var denied *AuthError
+		if _, err := Dial(t.Context(), cfg); !errors.As(err, &denied) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("on any way", func(t *testing.T) {
+		c := &chain{bastion: newServer(t), target: s}
+		c.link = newLink(t, c.bastion.address())
+		c.configure(t, "Host command", " ProxyJump none", " ProxyCommand ssh -F "+s.path("conf")+" -W 127.0.0.1:"+strconv.Itoa(s.port)+" bastion",
+			" User root", " HostKeyAlias target.example", " UserKnownHostsFile "+s.path("known_hosts"), " IdentityFile "+s.path("user"))
+		s.write(t, "known_hosts", "target.example "+ecdsa+"\n", 0o600)
+		for _, name := range []string{"target", "command"} {
+			cfg := c.config
+			cfg.Target.Host, cfg.HostKeys = name, []string{next}
+			dial(t, cfg)
+		}
+	})
+}
+
 // OpenSSH is asked whether a line is about a host, and we have to agree.
 func TestKnownNames(t *testing.T) {
 	t.Parallel()

@@ -159,6 +159,11 @@ func TestProxyJumpFails(t *testing.T) {
 		os.Remove(c.bastion.path("known_hosts"))
 		fails(t, c.config, ErrHostKeyUnknown, "reach target", "connect to bastion", "bastion.example")
 	})
+	t.Run("changed key of the bastion", func(t *testing.T) {
+		c.configure(t)
+		c.bastion.write(t, "known_hosts", "bastion.example "+readKey(t, c.target.path("host.pub"))+"\n", 0o600)
+		fails(t, c.config, ErrHostKeyChanged, "reach target", "connect to bastion")
+	})
 	t.Run("changed key of the target", func(t *testing.T) {
 		c.configure(t)
 		c.target.write(t, "known_hosts", "target.example "+readKey(t, c.bastion.path("host.pub"))+"\n", 0o600)

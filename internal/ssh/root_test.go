@@ -127,8 +127,8 @@ func TestAsRoot(t *testing.T) {
 		if content, err := h.ReadFile(path); err != nil || string(content) != "content of "+source {
 			t.Errorf("%s holds %q, %v", path, content, err)
 		}
-		if tunnel.Err() != nil {
-			t.Error(tunnel.Err())
+		if tunnel.Err(time.Time{}) != nil {
+			t.Error(tunnel.Err(time.Time{}))
 		}
 	})
 }

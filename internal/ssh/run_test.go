@@ -259,7 +259,7 @@ func TestConnectionLost(t *testing.T) {
 		if _, err := io.ReadAll(local); err != nil {
 			t.Error(err)
 		}
-		if err := tunnel.Err(); !errors.Is(err, ErrConnectionLost) {
+		if err := tunnel.Err(time.Time{}); !errors.Is(err, ErrConnectionLost) {
 			t.Errorf("got %v", err)
 		}
 	})

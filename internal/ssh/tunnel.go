@@ -27,8 +27,14 @@ type Tunnel struct {
 	sent    atomic.Int64
 	came    atomic.Int64
 
-	mu  sync.Mutex
+	mu       sync.Mutex
+	failures []failure
+}
+
+// failure is what went wrong with a conversation, and when.
+type failure struct {
 	err error
+	at  time.Time
 }
 
 // findDaemon prints the first Nix daemon that is there. The PATH of a login
@@ -78,12 +84,22 @@ func (t *Tunnel) BytesSent() int64 { return t.sent.Load() }
 // BytesReceived is how much came from the host so far.
 func (t *Tunnel) BytesReceived() int64 { return t.came.Load() }
 
-// Err is the first thing that went wrong on the host's side. Nix itself knows
-// no more than "unexpected end-of-file".
-func (t *Tunnel) Err() error {
+// Err is what went wrong on the host's side since then: the loss of the connection,
+// or else what was first. Nix itself knows no more than "unexpected end-of-file".
+func (t *Tunnel) Err(since time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.err
+	var first error
+	for _, f := range t.failures {
+		switch {
+		case f.at.Before(since):
+		case errors.Is(f.err, ErrConnectionLost), errors.Is(f.err, ErrClosed):
+			return f.err
+		case first == nil:
+			first = f.err
+		}
+	}
+	return first
 }
 
 // Close ends all conversations and removes the socket.
@@ -115,9 +131,7 @@ func (t *Tunnel) accept() {
 func (t *Tunnel) fail(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.err == nil {
-		t.err = err
-	}
+	t.failures = append(t.failures, failure{err, time.Now()})
 }
 
 // serve joins a local connection with a daemon on the host. The local side

@@ -90,7 +90,7 @@ func TestNixCopy(t *testing.T) {
 	if tunnel.BytesSent() < 2400000 {
 		t.Errorf("%d bytes were counted", tunnel.BytesSent())
 	}
-	if err := tunnel.Err(); err != nil {
+	if err := tunnel.Err(time.Time{}); err != nil {
 		t.Error(err)
 	}
 
@@ -120,7 +120,7 @@ func TestNixDaemonIsSilent(t *testing.T) {
 	if out, err := nix(t, "path-info", "--store", tunnel.StoreURI(), "/nix/store/0c0v9m1cz1xxd1rvvc1s6b8yjpi0kb3i-none"); err == nil {
 		t.Errorf("it answers: %s", out)
 	}
-	if err := tunnel.Err(); !errors.Is(err, ErrSilent) || !strings.Contains(err.Error(), "within 1s") {
+	if err := tunnel.Err(time.Time{}); !errors.Is(err, ErrSilent) || !strings.Contains(err.Error(), "within 1s") {
 		t.Errorf("%v", err)
 	}
 }
@@ -172,7 +172,7 @@ func TestTunnelErrors(t *testing.T) {
 		if out, err := nix(t, "store", "ping", "--store", tunnel.StoreURI()); err == nil {
 			t.Errorf("%s: %s", program, out)
 		}
-		if err := tunnel.Err(); err == nil || !strings.Contains(err.Error(), says) { // it is there by the time that nix ends
+		if err := tunnel.Err(time.Time{}); err == nil || !strings.Contains(err.Error(), says) { // it is there by the time that nix ends
 			t.Errorf("%s: got %v, want %q in it", program, err, says)
 		}
 	}
@@ -186,8 +186,34 @@ func TestTunnelErrors(t *testing.T) {
 		if _, err := io.ReadAll(local); err != nil {
 			t.Error(err)
 		}
-		if err := tunnel.Err(); err == nil || !strings.Contains(err.Error(), "the other side closed it") {
+		if err := tunnel.Err(time.Time{}); err == nil || !strings.Contains(err.Error(), "the other side closed it") {
 			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("one after the other", func(t *testing.T) {
+		s := newServer(t)
+		s.write(t, "once", "#!/bin/sh\nmkdir "+s.path("begun")+" || exec cat\necho 'No space left on device' >&2; exit 1\n", 0o755)
+		tunnel := open(t, s.dial(t), s.path("once"))
+		if _, err := io.ReadAll(connect(t, tunnel)); err != nil {
+			t.Error(err)
+		}
+		if err := tunnel.Err(time.Time{}); err == nil || !strings.Contains(err.Error(), "No space left") {
+			t.Errorf("got %v", err)
+		}
+		since := time.Now()
+		local := connect(t, tunnel)
+		exchange(t, local, "hello")
+		if err := tunnel.Err(since); err != nil {
+			t.Errorf("of what was before: %v", err)
+		}
+		s.kill()
+		if _, err := io.ReadAll(local); err != nil {
+			t.Error(err)
+		}
+		for _, since := range []time.Time{{}, since} {
+			if err := tunnel.Err(since); !errors.Is(err, ErrConnectionLost) {
+				t.Errorf("since %s: got %v", since, err)
+			}
 		}
 	})
 	t.Run("connection closed", func(t *testing.T) {
@@ -197,7 +223,7 @@ func TestTunnelErrors(t *testing.T) {
 		if _, err := io.ReadAll(connect(t, tunnel)); err != nil {
 			t.Error(err)
 		}
-		waitFor(t, "the error", func() bool { return tunnel.Err() != nil })
+		waitFor(t, "the error", func() bool { return tunnel.Err(time.Time{}) != nil })
 	})
 }
 
@@ -220,8 +246,8 @@ func TestTunnelStream(t *testing.T) {
 		if err != nil || !bytes.Equal(got, sent) {
 			t.Errorf("%d of %d bytes, %v", len(got), len(sent), err)
 		}
-		if tunnel.BytesSent() != int64(len(sent)) || tunnel.Err() != nil {
-			t.Errorf("%d bytes, %v", tunnel.BytesSent(), tunnel.Err())
+		if tunnel.BytesSent() != int64(len(sent)) || tunnel.Err(time.Time{}) != nil {
+			t.Errorf("%d bytes, %v", tunnel.BytesSent(), tunnel.Err(time.Time{}))
 		}
 	})
 	t.Run("many at once", func(t *testing.T) {
@@ -234,7 +260,7 @@ func TestTunnelStream(t *testing.T) {
 			}()
 			defer func() {
 				if got, err := io.ReadAll(local); string(got) != "x" || err != nil {
-					t.Errorf("got %q, %v; %v", got, err, tunnel.Err())
+					t.Errorf("got %q, %v; %v", got, err, tunnel.Err(time.Time{}))
 				}
 			}()
 		}
@@ -249,7 +275,7 @@ func TestTunnelStream(t *testing.T) {
 			_, err := os.Stat("/proc/" + pid)
 			return pid != "" && os.IsNotExist(err)
 		})
-		if err := tunnel.Err(); err != nil {
+		if err := tunnel.Err(time.Time{}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -262,7 +288,7 @@ func TestTunnelStream(t *testing.T) {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 		io.Copy(io.Discard, local)
-		if err := tunnel.Err(); err != nil {
+		if err := tunnel.Err(time.Time{}); err != nil {
 			t.Error(err)
 		}
 	})
