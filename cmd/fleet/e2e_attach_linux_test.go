@@ -39,7 +39,7 @@ func TestAttachRun(t *testing.T) {
 			return err == nil && strings.Contains(string(log), "joins the activation of")
 		})
 	}
-	d.wantRun(t, "under way: 1 rolled back")
+	d.wantRun(t, "under way: 1 rolled back, 2 running, 1 interrupted")
 	for _, h := range held {
 		release(t, h)
 	}

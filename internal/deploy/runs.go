@@ -98,6 +98,12 @@ func (h *History) outcome(s *Summary) Outcome {
 	return RunFailed
 }
 
+// sitsNow tells that a time is of the driver that is at work, not of one before it.
+func (h *History) sitsNow(at time.Time) bool {
+	n := len(h.sittings)
+	return n > 0 && !at.Before(h.sittings[n-1].from)
+}
+
 // Summary is how the machines of a run stand, as far as its record tells: a
 // machine that has not ended is not started, under way, or unknown when its
 // driver died after it had begun an activation.
@@ -113,7 +119,7 @@ func (h *History) Summary() *Summary {
 		ways := slices.DeleteFunc(slices.Clone(h.events), func(e Event) bool { return e.Machine != name })
 		begun, activates := h.Begun[name]
 		switch {
-		case h.UnderWay && len(ways) > 0:
+		case h.UnderWay && len(ways) > 0 && (activates || h.sitsNow(ways[len(ways)-1].Time)):
 			r.State, r.Message = Running, ""
 			r.Phase = ways[len(ways)-1].Phase
 		case activates:
