@@ -24,7 +24,7 @@ func runBounded(ctx context.Context, cmd *exec.Cmd) error {
 	defer stderr.close()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = killAfter // for what it leaves behind
+	cmd.WaitDelay = 2 * killAfter // for what it leaves behind, which is killed before
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -44,18 +44,18 @@ func runBounded(ctx context.Context, cmd *exec.Cmd) error {
 		return err
 	case <-ctx.Done():
 	}
-	for _, last := range []struct {
-		signal syscall.Signal
-		wait   time.Duration
-	}{{syscall.SIGTERM, killAfter}, {syscall.SIGKILL, 2 * killAfter}} {
-		kill(last.signal)
-		select {
-		case err := <-ended:
-			return cmp.Or(err, ctx.Err())
-		case <-time.After(last.wait):
-		}
+	kill(syscall.SIGTERM)
+	gone := func() bool { return errors.Is(syscall.Kill(-cmd.Process.Pid, 0), syscall.ESRCH) }
+	for end := time.Now().Add(killAfter); !gone() && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
 	}
-	return ctx.Err()
+	kill(syscall.SIGKILL) // also what outlives the program itself
+	select {
+	case err := <-ended:
+		return cmp.Or(err, ctx.Err())
+	case <-time.After(2 * killAfter):
+		return ctx.Err()
+	}
 }
 
 // untilClosed passes on what is written until it is closed.

@@ -73,6 +73,30 @@ func TestRunBounded(t *testing.T) {
 	}
 }
 
+// What a program has started ends with it, also what hears no signal.
+func TestRunBoundedGroup(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var said strings.Builder
+	cmd := exec.Command("/bin/sh", "-c", `sh -c 'trap "" TERM; echo $$; while :; do sleep 0.1; done' & wait`)
+	cmd.Stdout = writerFunc(func(text []byte) (int, error) {
+		cancel()
+		return said.Write(text)
+	})
+	if err := runBounded(ctx, cmd); err == nil {
+		t.Error("it ended well")
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) { // it dies of what it was sent
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(said.String()) + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it is there still: %s", stat)
+		}
+	}
+}
+
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

@@ -171,15 +171,16 @@ func TestExecInterrupted(t *testing.T) {
 	if r := list[0]; r.State != deploy.Interrupted || !strings.Contains(r.Message, "may still run") {
 		t.Errorf("%+v", r)
 	}
-	left, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil || len(left) == 0 {
-		t.Fatalf("%d processes, %v", len(left), err)
-	}
-	for _, file := range left {
-		if line, _ := os.ReadFile(file); strings.Contains(string(line), folder) {
-			t.Errorf("%s is left: %q", file, line)
+	wait(t, func() bool { // it dies of what it was sent
+		left, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil || len(left) == 0 {
+			t.Fatalf("%d processes, %v", len(left), err)
 		}
-	}
+		return !slices.ContainsFunc(left, func(file string) bool {
+			line, _ := os.ReadFile(file)
+			return strings.Contains(string(line), folder) || strings.Contains(string(line), "trap : TERM; echo up")
+		})
+	})
 }
 
 // A command is not said to have run perhaps where its connection was lost before.
