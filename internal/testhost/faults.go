@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +20,22 @@ func (h *Host) LinkUp() error { return command("", "ip", "link", "set", h.link, 
 
 // KillSSHD kills sshd and its sessions, but nothing that was started by them;
 // sshd stays away until [Host.StartSSHD].
-func (h *Host) KillSSHD() error { return h.kind.killSSHD(h) }
+func (h *Host) KillSSHD() error {
+	if err := h.kind.killSSHD(h); err != nil {
+		return err
+	}
+	// A process that is gone lets go of its socket a moment later.
+	for deadline := time.Now().Add(killTimeout); ; time.Sleep(5 * time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", h.Addr, time.Second)
+		if err != nil {
+			return nil
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			return fmt.Errorf("test host %s: sshd was killed and answers still", h.Name)
+		}
+	}
+}
 
 // StartSSHD starts sshd again after [Host.KillSSHD] and waits until it answers.
 func (h *Host) StartSSHD() error {
