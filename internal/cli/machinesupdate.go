@@ -244,8 +244,9 @@ func (a *App) resume(ctx context.Context, o updateOptions, moreMayFail bool) err
 	options.Run, options.Record, options.Found = record.ID, record, history.Untouched()
 	machines, wait := s.unfinished(ctx, history)
 	defer wait()
+	unfinished := history.Unfinished()
 	for _, name := range history.Machines {
-		if !slices.Contains(history.Unfinished(), name) { // of which there is nothing to know
+		if !slices.Contains(unfinished, name) { // of which there is nothing to know
 			machines = append(machines, deploy.Machine{Name: name, Wave: history.Waves[name]})
 		}
 	}

@@ -310,7 +310,7 @@ func compare(ctx context.Context, t comparer, system string, paths []string) (fo
 // tell asks without sudo: everybody may know what a store has and what runs.
 func (t *localTarget) tell(ctx context.Context, script string, stdin io.Reader, system string) (found, error) {
 	var out strings.Builder
-	if err := t.execute(ctx, []string{"/bin/sh", "-c", prelude + systemScript + script, "fleet", system}, stdin, &out); err != nil {
+	if err := t.runUnprivileged(ctx, systemScript+script, stdin, &out, system); err != nil {
 		return found{}, err
 	}
 	return parseFound(out.String())

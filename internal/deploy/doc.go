@@ -21,9 +21,10 @@
 // where it is: a machine that somebody else has, or has changed, is left alone. Up to
 // secrets nothing but the store of the machine is changed, and whatever stops there
 // can be done again. Secrets count when they are activated: until that has succeeded,
-// the machine holds a note that its system is to be. From activate on the machine itself is in charge: a supervisor
-// on it, started by the driver and independent of it, takes the activation to one of
-// its ends. A rollback goes the same way, without build and copy.
+// the machine holds a note that its system is to be. From activate on the machine
+// itself is in charge: a supervisor on it, started by the driver and independent of
+// it, takes the activation to one of its ends. A rollback goes the same way, without
+// build and copy.
 //
 //	begin          the plan is in /var/lib/fleet/ID, root's alone and on the disk,
 //	               and the link /var/lib/fleet/current was made: who makes it has

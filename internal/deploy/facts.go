@@ -199,28 +199,6 @@ func parseFacts(text string) (Facts, error) {
 	return facts, nil
 }
 
-// parseClaim reads "NOW SINCE BEAT RUN OWNER", in seconds; one that is over, or none,
-// is nil.
-func parseClaim(text string) *BusyError {
-	fields := strings.SplitN(text, " ", 5)
-	if len(fields) != 5 {
-		return nil
-	}
-	var times [3]time.Duration
-	for i := range times {
-		n, err := strconv.Atoi(fields[i])
-		if err != nil {
-			return nil
-		}
-		times[i] = time.Duration(n) * time.Second
-	}
-	now, since, beat := times[0], times[1], times[2]
-	if now-beat >= leaseTime {
-		return nil
-	}
-	return &BusyError{Owner: fields[4], Age: now - since, Run: fields[3]}
-}
-
 // parseTime reads seconds since 1970; what is none is no time.
 func parseTime(text string) time.Time {
 	seconds, err := strconv.ParseInt(text, 10, 64)

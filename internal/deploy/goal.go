@@ -145,7 +145,6 @@ func (w *way) dryActivate(ctx context.Context, r Result) Result {
 		bounded, cancel := context.WithTimeout(ctx, w.d.o.Timeouts.Activate)
 		defer cancel()
 		code, err := ask(bounded, w.t, program(w.m.Class, w.s.Wanted.OutPath, string(DryActivate)), func(line string) {
-			line = w.d.secrets.text(w.m.Name, line)
 			log.add(line)
 			r.Output = append(r.Output, line)
 			w.d.emit(w.m.Name, Activate, Running, line)

@@ -100,18 +100,7 @@ func longestChecks(h *flake.Health) time.Duration {
 // tryCheck tries one check until it succeeds.
 func (f *follower) tryCheck(ctx context.Context, commands *places, name string, c *flake.HealthCheck) error {
 	for try := 1; ; try++ {
-		if runsProgram(c) {
-			if err := commands.take(ctx, 0); err != nil {
-				return fmt.Errorf("check %s: %w", name, context.Cause(ctx))
-			}
-		}
-		bounded, cancel := context.WithTimeout(ctx, time.Duration(max(1, c.Timeout))*time.Second)
-		err := f.check(bounded, c)
-		late := bounded.Err() != nil && ctx.Err() == nil
-		cancel()
-		if runsProgram(c) {
-			commands.give()
-		}
+		late, err := f.tryOnce(ctx, commands, c)
 		switch {
 		case err == nil:
 			return nil
@@ -132,6 +121,20 @@ func (f *follower) tryCheck(ctx context.Context, commands *places, name string, 
 			return fmt.Errorf("check %s: %w", name, context.Cause(ctx))
 		}
 	}
+}
+
+// tryOnce runs a check for as long as it may take, and tells whether it took longer.
+func (f *follower) tryOnce(ctx context.Context, commands *places, c *flake.HealthCheck) (late bool, err error) {
+	if runsProgram(c) {
+		if err := commands.take(ctx, 0); err != nil {
+			return false, err
+		}
+		defer commands.give()
+	}
+	bounded, cancel := context.WithTimeout(ctx, time.Duration(max(1, c.Timeout))*time.Second)
+	defer cancel()
+	err = f.check(bounded, c)
+	return bounded.Err() != nil && ctx.Err() == nil, err
 }
 
 // check tries one check once.

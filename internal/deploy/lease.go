@@ -132,3 +132,25 @@ func parseBusy(line string) (*BusyError, bool) {
 	n, _ := strconv.Atoi(age)
 	return &BusyError{Owner: owner, Age: time.Duration(n) * time.Second}, true
 }
+
+// parseClaim reads "NOW SINCE BEAT RUN OWNER", in seconds; one that is over, or none,
+// is nil.
+func parseClaim(text string) *BusyError {
+	fields := strings.SplitN(text, " ", 5)
+	if len(fields) != 5 {
+		return nil
+	}
+	var times [3]time.Duration
+	for i := range times {
+		n, err := strconv.Atoi(fields[i])
+		if err != nil {
+			return nil
+		}
+		times[i] = time.Duration(n) * time.Second
+	}
+	now, since, beat := times[0], times[1], times[2]
+	if now-beat >= leaseTime {
+		return nil
+	}
+	return &BusyError{Owner: fields[4], Age: now - since, Run: fields[3]}
+}

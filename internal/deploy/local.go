@@ -91,12 +91,12 @@ func checkLocal(class flake.Class, facts Facts) error {
 type runner func(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error
 
 func (t *localTarget) runUnprivileged(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error {
-	return t.execute(ctx, append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...), stdin, stdout)
+	return t.execute(ctx, scriptCommand(script, args...), stdin, stdout)
 }
 
 // run implements shell.
 func (t *localTarget) run(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error {
-	command := append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...)
+	command := scriptCommand(script, args...)
 	if !t.root {
 		if err := t.elevate(ctx); err != nil {
 			return err

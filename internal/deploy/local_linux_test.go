@@ -84,22 +84,7 @@ func TestLocal(t *testing.T) {
 	}
 	// A confirmation that comes too late changes nothing any more.
 	late := Activation{ID: "20260102-late", Class: flake.NixOS, Out: system, Found: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Second}
-	// The first tells its end a moment before it lets go of the machine.
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if err = target.Begin(t.Context(), late); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-	p := Progress{}
-	for p.Stand != Ended {
-		if p, err = target.Look(t.Context(), late.ID, Progress{}, 0); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	p := begun(t, target, late, Ended)
 	if got, err := target.Decide(t.Context(), late.ID, "token", Confirmed); err != nil || got != Decision(CauseExpired) || p.Cause != CauseExpired {
 		t.Errorf("it was confirmed too late: %s, %v, %+v", got, err, p)
 	}

@@ -80,7 +80,7 @@ func (t *sshTarget) run(ctx context.Context, script string, stdin io.Reader, std
 	}
 	err := conn.Run(ctx, ssh.Command{
 		Title:  "the script for that", // all of it would fill the message
-		Args:   append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...),
+		Args:   scriptCommand(script, args...),
 		Stdin:  stdin,
 		Stdout: stdout,
 		Kill:   true,

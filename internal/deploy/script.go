@@ -94,6 +94,11 @@ type shell interface {
 	run(ctx context.Context, script string, stdin io.Reader, stdout io.Writer, args ...string) error
 }
 
+// scriptCommand is the command line of one of our scripts.
+func scriptCommand(script string, args ...string) []string {
+	return append([]string{"/bin/sh", "-c", prelude + script, "fleet"}, args...)
+}
+
 // scripted is the part of a target that is the same for every machine with a
 // shell of its own.
 type scripted struct {

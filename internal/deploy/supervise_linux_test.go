@@ -62,16 +62,7 @@ func TestSupervise(t *testing.T) {
 	}
 	// A confirmation that comes too late changes nothing any more.
 	late := Activation{ID: "20260102-late", Class: flake.NixOS, Out: system, Found: system, Goal: Switch, Token: "token", Limit: time.Minute, Window: time.Second}
-	if err := target.Begin(t.Context(), late); err != nil {
-		t.Fatal(err)
-	}
-	p := Progress{}
-	for p.Stand != Ended {
-		if p, err = target.Look(t.Context(), late.ID, Progress{}, 0); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	p := begun(t, target, late, Ended)
 	if got, err := target.Decide(t.Context(), late.ID, "token", Confirmed); err != nil || got != Decision(CauseExpired) || p.Cause != CauseExpired {
 		t.Errorf("it was confirmed too late: %s, %v, %+v", got, err, p)
 	}
@@ -92,9 +83,15 @@ func TestSupervise(t *testing.T) {
 	}
 }
 
-// begun begins an activation by the scripts that run on machines, and looks at it
-// until it stands like that.
-func begun(t *testing.T, target *scripted, a Activation, until Stand) Progress {
+// activates is what on this computer and on machines is the same of a [Target].
+type activates interface {
+	Begin(ctx context.Context, a Activation) error
+	Look(ctx context.Context, id string, last Progress, wait time.Duration) (Progress, error)
+	Decide(ctx context.Context, id, token string, wanted Decision) (Decision, error)
+}
+
+// begun begins an activation and looks at it until it stands like that.
+func begun(t *testing.T, target activates, a Activation, until Stand) Progress {
 	t.Helper()
 	a.Found, _ = os.Readlink("/run/current-system")
 	a.Class, a.Token = flake.NixOS, "token"
@@ -117,7 +114,7 @@ func begun(t *testing.T, target *scripted, a Activation, until Stand) Progress {
 }
 
 // lookUntil confirms nothing.
-func lookUntil(t *testing.T, target *scripted, id string, until Stand) Progress {
+func lookUntil(t *testing.T, target activates, id string, until Stand) Progress {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		p, err := target.Look(t.Context(), id, Progress{}, 0)
@@ -132,10 +129,7 @@ func lookUntil(t *testing.T, target *scripted, id string, until Stand) Progress 
 	return Progress{}
 }
 
-func confirm(t *testing.T, target interface {
-	Decide(ctx context.Context, id, token string, wanted Decision) (Decision, error)
-}, id string,
-) {
+func confirm(t *testing.T, target activates, id string) {
 	t.Helper()
 	if got, err := target.Decide(t.Context(), id, "token", Confirmed); err != nil || got != Confirmed {
 		t.Fatalf("decided %s, %v", got, err)
